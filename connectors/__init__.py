@@ -1,0 +1,1 @@
+"""Connectors: one folder a channel. See gateway.connector for the contract."""

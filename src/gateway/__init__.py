@@ -1,0 +1,1 @@
+"""Omnigate: an omnichannel message-routing gateway."""
