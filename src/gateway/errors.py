@@ -10,6 +10,9 @@
     │   └── CursorGone       the feed no longer reaches back to this cursor: reload, then follow from the head
     ├── Overloaded           a bounded queue is full: answer 503 with Retry-After
     ├── Refused              bad input: `problems` name each field and the reason
+    ├── NotFound             there is no such thing, or the actor may not know of it
+    ├── Denied               the actor may not do this
+    ├── Clash                the present state of things forbids it; the text says why
     └── SendError            what came of one attempt to send (see gateway.connector)
         ├── Transient        the provider or the line failed before it accepted: try again
         ├── RateLimited      try again after `retry_after` seconds
@@ -91,6 +94,28 @@ class Refused(GatewayError):
         super().__init__("; ".join(f"{path}: {message}" if path else message for path, message in problems) or title)
         self.title = title
         self.problems = problems
+
+
+class NotFound(GatewayError):
+    """There is no such thing, or the actor may not know of it. `what` is a word for it: `conversation`."""
+
+    def __init__(self, what: str, id: str = "") -> None:
+        super().__init__(f"there is no such {what}")
+        self.what = what
+        self.id = id
+
+
+class Denied(GatewayError):
+    """The actor may not do this; the text says what it would take."""
+
+
+class Clash(GatewayError):
+    """The present state of things forbids it (a queue still in use, a conversation another agent has); the text, shown
+    to people, says why. `path` names the field it is about, if it is about one."""
+
+    def __init__(self, reason: str, path: str = "") -> None:
+        super().__init__(reason)
+        self.path = path
 
 
 class SendError(GatewayError):
