@@ -87,7 +87,7 @@ CONVERSATIONS = Collection(
         ("assignee_id", "status", "last_message_at"),
         ("inbox_id", "last_message_at"),
         ("contact_id", "inbox_id", "last_message_at"),
-        ("queue_id", "queued_at"),
+        ("queue_id", "priority", "queued_at"),
         ("snoozed_until",),
     ),
 )
@@ -102,10 +102,11 @@ MESSAGES = Collection(
 DELIVERIES = Collection(
     "deliveries",
     Delivery,
-    fields=("inbox_id", "conversation_id", "shard", "status", "next_at", "provider_id", "dead", "created_at"),
+    fields=("inbox_id", "conversation_id", "shard", "lane", "status", "next_at", "provider_id", "dead", "created_at"),
     indexes=(
         ("shard", "next_at"),
         ("shard", "status"),
+        ("inbox_id", "lane", "next_at"),
         ("conversation_id", "status"),
         ("inbox_id", "provider_id"),
         ("inbox_id", "dead", "created_at"),
@@ -117,9 +118,7 @@ AGENT_STATES = Collection("agent_states", AgentState, fields=("presence",))
 SLA_POLICIES = Collection("sla_policies", SlaPolicy, fields=("name",), unique=(Unique("name", ("name",)),))
 CANNED = Collection("canned", CannedReply, fields=("shortcut",), unique=(Unique("shortcut", ("shortcut",)),))
 TAGS = Collection("tags", Tag, fields=("name",), unique=(Unique("name", ("name",)),))
-SESSIONS = Collection(
-    "sessions", Session, fields=("agent_id", "expires_at"), indexes=(("agent_id",), ("expires_at",))
-)
+SESSIONS = Collection("sessions", Session, fields=("agent_id", "expires_at"), indexes=(("agent_id",), ("expires_at",)))
 API_TOKENS = Collection(
     "api_tokens",
     ApiToken,
@@ -142,9 +141,7 @@ WEBHOOK_DELIVERIES = Collection(
     fields=("webhook_id", "status", "next_at", "created_at"),
     indexes=(("status", "next_at"), ("webhook_id", "created_at"), ("webhook_id", "status")),
 )
-DECISIONS = Collection(
-    "decisions", Decision, fields=("conversation_id", "message_id"), indexes=(("conversation_id",),)
-)
+DECISIONS = Collection("decisions", Decision, fields=("conversation_id", "message_id"), indexes=(("conversation_id",),))
 RULE_SETS = Collection("rule_sets", RuleSetVersion, fields=("number",), unique=(Unique("number", ("number",)),))
 RULE_POINTER = Collection("rule_pointer", RulePointer)
 CHECKPOINTS = Collection("checkpoints", Checkpoint)
