@@ -76,11 +76,11 @@ class Seal:
         return sealed.startswith(f"v1.{self._current}.")
 
     def seal_settings(self, spec: ConnectorSpec, settings: Mapping[str, Any]) -> dict[str, Any]:
-        """The settings with each of the spec's secrets sealed; None, and what is sealed already, stay as they are."""
+        """The settings with each of the spec's secrets sealed; None, empty text and what is sealed already stay as they are."""
         stored = dict(settings)
         for name in spec.secrets:
             value = stored.get(name)
-            if value is not None and not is_sealed(value):
+            if value not in (None, "") and not is_sealed(value):
                 stored[name] = {SEALED: self.seal(msgspec.json.encode(value).decode(), _context(spec, name))}
         return stored
 
