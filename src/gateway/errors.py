@@ -12,6 +12,8 @@
     ├── Refused              bad input: `problems` name each field and the reason
     ├── NotFound             there is no such thing, or the actor may not know of it
     ├── Denied               the actor may not do this
+    ├── NotSignedIn          wrong or missing credentials
+    ├── Throttled            too many attempts: come again after `retry_after` seconds
     ├── Clash                the present state of things forbids it; the text says why
     └── SendError            what came of one attempt to send (see gateway.connector)
         ├── Transient        the provider or the line failed before it accepted: try again
@@ -107,6 +109,22 @@ class NotFound(GatewayError):
 
 class Denied(GatewayError):
     """The actor may not do this; the text says what it would take."""
+
+
+class NotSignedIn(GatewayError):
+    """Wrong or missing credentials. `path`: what is missing (`otp`), said only to someone whose password was right."""
+
+    def __init__(self, reason: str, path: str = "") -> None:
+        super().__init__(reason)
+        self.path = path
+
+
+class Throttled(GatewayError):
+    """Too many attempts. `retry_after` is in seconds."""
+
+    def __init__(self, reason: str, retry_after: float) -> None:
+        super().__init__(reason)
+        self.retry_after = retry_after
 
 
 class Clash(GatewayError):

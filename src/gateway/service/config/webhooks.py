@@ -1,0 +1,58 @@
+"""Outgoing webhooks: where events are sent to, signed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from msgspec.structs import replace
+
+from gateway.model.access import Actor
+from gateway.model.document import Ids, token
+from gateway.model.event import Webhook
+from gateway.service.change import Changes
+from gateway.service.seal import Seal
+from gateway.store.batch import Batch
+from gateway.store.collection import WEBHOOKS
+
+THING = "webhook"
+
+
+class WebhookConfig:
+    def __init__(self, changes: Changes, ids: Ids, seal: Seal) -> None:
+        self._changes = changes
+        self._ids = ids
+        self._seal = seal
+
+    async def create(self, actor: Actor, fields: Mapping[str, Any]) -> tuple[Webhook, str]:
+        """The webhook and its signing secret, which is shown once."""
+        id, secret = self._ids(), token()
+        made = Webhook(
+            id=id,
+            secret=self._seal.seal(secret, secret_context(id)),
+            created_at=self._changes.clock.now(),
+            **fields,
+        )
+        await self._changes.create(actor, THING, WEBHOOKS, made, detail=fields)
+        return made, secret
+
+    async def update(self, actor: Actor, id: str, fields: Mapping[str, Any]) -> Webhook:
+        return await self._changes.update(actor, THING, WEBHOOKS, id, lambda before, _: replace(before, **fields))
+
+    async def rotate(self, actor: Actor, id: str) -> tuple[Webhook, str]:
+        """A new signing secret; the old one signs nothing any more."""
+        secret = token()
+
+        def decide(before: Webhook, batch: Batch) -> Webhook:
+            return replace(before, secret=self._seal.seal(secret, secret_context(id)))
+
+        changed = await self._changes.update(actor, THING, WEBHOOKS, id, decide, hide=("secret",), verb="rotate")
+        return changed, secret
+
+    async def delete(self, actor: Actor, id: str) -> None:
+        await self._changes.delete(actor, THING, WEBHOOKS, id, detail=lambda webhook: {"url": webhook.url})
+
+
+def secret_context(webhook_id: str) -> str:
+    """What a webhook's secret is sealed for."""
+    return f"webhook/{webhook_id}/secret"
