@@ -8,7 +8,7 @@ from __future__ import annotations
 import ipaddress
 import socket
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
@@ -18,7 +18,14 @@ import msgspec
 from gateway.errors import Problem, Refused
 
 PREFIX = "OMNIGATE_"
-NOT_SETTINGS = frozenset({"OMNIGATE_FAULT", "OMNIGATE_CONFIG", "OMNIGATE_TEST_MONGODB"})
+NOT_SETTINGS = frozenset({
+        "OMNIGATE_FAULT",
+        "OMNIGATE_CONFIG",
+        "OMNIGATE_TEST_MONGODB",
+        "OMNIGATE_URL",
+        "OMNIGATE_TOKEN",
+        "OMNIGATE_NEW_PASSWORD",
+    })
 
 Port = Annotated[int, msgspec.Meta(ge=0, le=65535)]
 Count = Annotated[int, msgspec.Meta(ge=1)]
@@ -163,7 +170,7 @@ def _check_networks(networks: tuple[str, ...]) -> None:
         ipaddress.ip_network(network)
 
 
-_CHECKS = {
+_CHECKS: dict[str, Callable[[Any], None]] = {
     "store": _check_store,
     "listen": _check_listen,
     "public_url": _check_url,

@@ -1,0 +1,177 @@
+"""Gives waiting conversations to agents, as soon as there is one for them: a message came, an agent came on, room became
+free. Any node may do it at any time; the version checks of each batch keep agents within capacity.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+import structlog
+from msgspec.structs import replace
+
+from gateway.errors import Clash, Conflict, Duplicate, NotFound, StoreUnavailable
+from gateway.model.access import Actor
+from gateway.model.conversation import PRIORITY_RANK, Conversation
+from gateway.model.decision import Decision
+from gateway.model.document import Clock, Ids
+from gateway.model.team import Agent, AgentState, Presence, Queue
+from gateway.routing.assign import Choice, choose, need_of
+from gateway.routing.capacity import used
+from gateway.routing.waiting import order_waiting
+from gateway.service.directory import Directory
+from gateway.service.happenings import conversation_updated
+from gateway.service.ownership import change_owner, put_state
+from gateway.service.recent import Recent
+from gateway.store.batch import Batch
+from gateway.store.collection import AGENT_STATES, CONVERSATIONS, DECISIONS
+from gateway.store.contract import Range, Store
+
+log = structlog.get_logger("dispatch")
+
+HEADS = 50
+"""Waiting conversations looked at per queue and priority; within a priority the oldest is always first."""
+
+SWEEP_SECONDS = 5.0
+"""How often all queues are looked through: catches what a node left behind that stopped right after a commit."""
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class Dispatcher:
+    """`poke` it after a commit that may have made a conversation wait or an agent free."""
+
+    def __init__(self, store: Store, clock: Clock, ids: Ids, directory: Directory, recent: Recent) -> None:
+        self._store = store
+        self._clock = clock
+        self._ids = ids
+        self._directory = directory
+        self._recent = recent
+        self._wake = asyncio.Event()
+
+    def poke(self) -> None:
+        """Look through the queues soon."""
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Assign until cancelled."""
+        while True:
+            self._wake.clear()
+            try:
+                await self.dispatch()
+            except StoreUnavailable as error:
+                log.warning("dispatch.store", reason=str(error))
+            try:
+                async with asyncio.timeout(SWEEP_SECONDS):
+                    await self._wake.wait()
+            except TimeoutError:
+                pass
+
+    async def dispatch(self) -> int:
+        """Assign all that can be assigned now; returns how many."""
+        assigned = 0
+        now = self._clock.now()
+        queues = [queue for queue in self._directory.queues.values() if self._could_serve(queue)]
+        waiting: list[Conversation] = []
+        for queue in queues:
+            waiting.extend(await self._waiting(queue))
+        for conversation in order_waiting(waiting, self._directory.queues, now):
+            queue = self._directory.queues[conversation.queue_id]
+            if self._could_serve(queue) and await self._offer(conversation, queue):
+                assigned += 1
+        return assigned
+
+    async def set_presence(self, agent_id: str, presence: Presence, actor: Actor) -> AgentState:
+        """The agent comes on, goes away or off; conversations they have stay theirs."""
+        if agent_id not in self._directory.agents:
+            raise NotFound("agent", agent_id)
+        now = self._clock.now()
+
+        def changed(state: AgentState) -> AgentState:
+            return replace(state, presence=presence, presence_at=now)
+
+        return await self._write_state(agent_id, changed, now)
+
+    async def _write_state(
+        self, agent_id: str, change: Callable[[AgentState], AgentState], now: datetime
+    ) -> AgentState:
+        for _ in range(8):
+            state = await self._store.get(AGENT_STATES, agent_id) or AgentState(id=agent_id)
+            batch = Batch()
+            stored = put_state(batch, change(state), now, kind="agent.state")
+            try:
+                await self._store.commit(batch)
+            except (Conflict, Duplicate):
+                continue
+            self._directory.put_state(stored)
+            self.poke()
+            return stored
+        raise Clash("the agent's state is changing too fast; try again", "state")
+
+    def _agents(self, queue: Queue) -> list[tuple[Agent, AgentState]]:
+        return [(agent, self._directory.state_of(agent.id)) for agent in self._directory.serving(queue)]
+
+    def _could_serve(self, queue: Queue) -> bool:
+        """Whether anybody is on who serves the queue and is not full; spares the reads when nobody is."""
+        return queue.type == "human" and any(
+            state.presence == "online" and used(state) < agent.capacity for agent, state in self._agents(queue)
+        )
+
+    async def _waiting(self, queue: Queue) -> list[Conversation]:
+        found: list[Conversation] = []
+        for priority in PRIORITY_RANK:
+            where = {"queue_id": queue.id, "priority": priority, "queued_at": Range(start=EPOCH)}
+            page = await self._store.find(CONVERSATIONS, where, order="queued_at", limit=HEADS)
+            found.extend(page.items)
+        return found
+
+    async def _offer(self, conversation: Conversation, queue: Queue) -> bool:
+        """Assign it if somebody can take it; a change meanwhile means reading and choosing again."""
+        current: Conversation | None = conversation
+        for _ in range(4):
+            if current is None or current.queue_id != queue.id or current.queued_at is None:
+                return False
+            now = self._clock.now()
+            choice = choose(queue, need_of(current), self._agents(queue), now)
+            if choice.agent_id is None:
+                return False
+            try:
+                await self._assign(current, queue, choice, now)
+            except (Conflict, Duplicate):
+                await self._reload(queue)
+                current = await self._store.get(CONVERSATIONS, conversation.id)
+                continue
+            return True
+        return False
+
+    async def _assign(self, before: Conversation, queue: Queue, choice: Choice, now: datetime) -> None:
+        batch = Batch()
+        after = replace(before, assignee_id=choice.agent_id, queued_at=None, updated_at=now)
+        states = change_owner(batch, before, after, self._directory.state_of, self._directory.agents.get, now)
+        stored = batch.put(CONVERSATIONS, after)
+        batch.insert(
+            DECISIONS,
+            Decision(
+                id=self._ids(),
+                conversation_id=before.id,
+                at=now,
+                kind="assign",
+                queue_id=queue.id,
+                queue_reason=f"waited in {queue.name}",
+                candidates=choice.candidates,
+                assignee_id=choice.agent_id,
+            ),
+        )
+        event = conversation_updated(before, stored, now)
+        if event is not None:
+            batch.emit(event)
+        await self._store.commit(batch)
+        self._recent.saw(stored)
+        for state in states.values():
+            self._directory.put_state(state)
+
+    async def _reload(self, queue: Queue) -> None:
+        ids = [agent.id for agent in self._directory.serving(queue)]
+        for state in (await self._store.get_many(AGENT_STATES, ids)).values():
+            self._directory.put_state(state)
