@@ -10,12 +10,14 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Generic, Literal, TypeVar
 
-from aiohttp import web
+from aiohttp import hdrs, web
 from msgspec import Struct
 
-from gateway.model.access import Actor
+from gateway.model.access import Actor, Session
 from gateway.model.team import Role
 from gateway.service.services import Services
+from gateway.web.auth import Gate, Rights
+from gateway.web.problem import HttpProblem
 
 B = TypeVar("B")
 Q = TypeVar("Q")
@@ -33,13 +35,28 @@ class Call(Generic[B, Q]):
     request: web.Request
     services: Services
     actor: Actor
+    session: Session | None
+    """The login it is made by, if by one."""
+    gate: Gate
     body: B
     query: Q
+    reserved_id: str | None = None
+    """The id to give to what is created, so that a repeat with the same Idempotency-Key cannot create it twice."""
 
     @property
     def id(self) -> str:
         """The path's `{id}`."""
         return self.request.match_info["id"]
+
+    def expected_version(self) -> int | None:
+        """The version of If-Match (as ETag gave it); None without one. Raises a 412 for what is no version of ours."""
+        header = self.request.headers.get(hdrs.IF_MATCH)
+        if header is None or header.strip() == "*":
+            return None
+        text = header.strip().strip('"')
+        if not text.isascii() or not text.isdigit() or len(text) > 18:
+            raise HttpProblem(412, "If-Match must be the ETag of an earlier answer")
+        return int(text)
 
 
 @dataclass(slots=True)
@@ -63,14 +80,13 @@ class Route:
     handler: Handler
     summary: str
     tag: str
-    role: Role | None
-    scope: str | None
+    rights: Rights
     body: Any
     query: type[Struct] | None
     response: Any
     status: int
-    inbox_token: bool
     creates: bool
+    resumes: bool
     secret_answer: bool
     from_text: Callable[[str], Any] | None
     max_body: int | None
@@ -98,7 +114,9 @@ def route(
     response: type[R] | None = None,
     status: int = 200,
     inbox_token: bool = False,
+    reads_caller: bool = False,
     creates: bool = False,
+    resumes: bool = False,
     secret_answer: bool = False,
     from_text: Callable[[str], B] | None = None,
     max_body: int | None = None,
@@ -111,7 +129,9 @@ def route(
     path: under /api/v1, with `{name}` parts · role: the least role that may call (None: anyone, without a login) ·
     scope: what a scoped token must have (None: any token will do) · body, query: Structs that refuse unknown keys ·
     response: what is answered with `status` (None: no content, 204 unless `media_type` says the handler answers
-    itself) · inbox_token: the token of the inbox in the path also opens it · creates: honours Idempotency-Key ·
+    itself) · inbox_token: the token of the inbox in the path also opens it · reads_caller: open to anyone, yet it matters
+    who it is · creates: honours Idempotency-Key · resumes: the handler uses `reserved_id`, so a call that
+    was cut off can be made again ·
     secret_answer: the answer holds a secret, so what is kept for a repeat is sealed · from_text: makes the body of a
     request that is not JSON but plain text or YAML · max_body: bytes (None: the setting) · timeout: seconds in all
     (None: a stream).
@@ -122,14 +142,13 @@ def route(
         handler=handler,
         summary=summary,
         tag=tag,
-        role=role,
-        scope=scope,
+        rights=Rights(role=role, scope=scope, inbox_token=inbox_token, reads_caller=reads_caller),
         body=body,
         query=query,  # type: ignore[arg-type]
         response=response,
         status=204 if response is None and media_type == "application/json" else status,
-        inbox_token=inbox_token,
         creates=creates,
+        resumes=resumes,
         secret_answer=secret_answer,
         from_text=from_text,
         max_body=max_body,

@@ -17,6 +17,7 @@ from gateway.service.config.lists import ListConfig
 from gateway.service.config.queues import QueueConfig
 from gateway.service.config.webhooks import WebhookConfig
 from gateway.service.directory import Directory
+from gateway.service.rules import Rules
 from gateway.service.seal import Seal
 from gateway.store.contract import Store
 
@@ -33,11 +34,12 @@ class Config:
         access: Access,
         registry: Registry,
         seal: Seal,
+        rules: Rules,
     ) -> None:
         changes = Changes(store, clock, directory, audit)
         self.changes = changes
-        self.inboxes = InboxConfig(changes, ids, registry, seal)
-        self.queues = QueueConfig(changes, ids)
-        self.agents = AgentConfig(changes, ids, access)
-        self.lists = ListConfig(changes, ids)
-        self.webhooks = WebhookConfig(changes, ids, seal)
+        self.inboxes = InboxConfig(changes, ids, registry, seal, rules)
+        self.queues = QueueConfig(changes, ids, rules)
+        self.agents = AgentConfig(changes, ids, access, rules)
+        self.lists = ListConfig(changes, ids, rules)
+        self.webhooks = WebhookConfig(changes, ids, seal, rules)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,6 +14,7 @@ from gateway.model.document import Ids
 from gateway.model.team import Agent
 from gateway.service.access import Access
 from gateway.service.change import Changes, config_changed
+from gateway.service.rules import Rules, exchanged, without
 from gateway.store.batch import Batch
 from gateway.store.collection import AGENT_STATES, AGENTS, API_TOKENS, QUEUES
 
@@ -20,10 +22,11 @@ THING = "agent"
 
 
 class AgentConfig:
-    def __init__(self, changes: Changes, ids: Ids, access: Access) -> None:
+    def __init__(self, changes: Changes, ids: Ids, access: Access, rules: Rules) -> None:
         self._changes = changes
         self._ids = ids
         self._access = access
+        self._rules = rules
         self._directory = changes.directory
 
     async def create(self, actor: Actor, fields: Mapping[str, Any], password: str | None) -> Agent:
@@ -56,6 +59,10 @@ class AgentConfig:
                 after = replace(after, totp_secret=None)
             if before.role == "admin" and before.enabled and not (after.role == "admin" and after.enabled):
                 self._another_admin(before, batch)
+            if after.email != before.email:
+                await self._rules.keep_whole(
+                    lambda known: dataclasses.replace(known, agents=exchanged(known.agents, after)), "email"
+                )
             ended.clear()
             if hashed is not None or reset_totp or (before.enabled and not after.enabled):
                 ended.extend(await self._access.end_sessions(batch, id))
@@ -78,6 +85,9 @@ class AgentConfig:
         async def allow(agent: Agent, batch: Batch) -> None:
             if agent.role == "admin" and agent.enabled:
                 self._another_admin(agent, batch)
+            await self._rules.keep_whole(
+                lambda known: dataclasses.replace(known, agents=without(known.agents, agent.id))
+            )
             state = await self._changes.store.get(AGENT_STATES, id)
             if state is not None:
                 if state.held:

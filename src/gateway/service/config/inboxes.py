@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
@@ -16,6 +17,7 @@ from gateway.model.inbox import Inbox
 from gateway.registry import Registry
 from gateway.service.access import new_inbox_token, token_hash
 from gateway.service.change import Changes
+from gateway.service.rules import Rules, exchanged, without
 from gateway.service.seal import Seal, is_sealed
 from gateway.service.shape import as_problem, problems_in
 from gateway.store.batch import Batch
@@ -29,11 +31,12 @@ TOKEN_KINDS = frozenset({"api"})
 
 
 class InboxConfig:
-    def __init__(self, changes: Changes, ids: Ids, registry: Registry, seal: Seal) -> None:
+    def __init__(self, changes: Changes, ids: Ids, registry: Registry, seal: Seal, rules: Rules) -> None:
         self._changes = changes
         self._ids = ids
         self._registry = registry
         self._seal = seal
+        self._rules = rules
 
     async def create(
         self, actor: Actor, *, kind: str, name: str, settings: Mapping[str, Any], **fields: Any
@@ -64,8 +67,12 @@ class InboxConfig:
     ) -> Inbox:
         """`settings`: those to change; None as a value puts one back to its default."""
 
-        def decide(before: Inbox, batch: Batch) -> Inbox:
+        async def decide(before: Inbox, batch: Batch) -> Inbox:
             after = replace(before, **fields)
+            if after.name != before.name:
+                await self._rules.keep_whole(
+                    lambda known: dataclasses.replace(known, inboxes=exchanged(known.inboxes, after)), "name"
+                )
             if settings is not None:
                 spec = self._registry.spec(before.kind)
                 clear = merged(self._seal.open_settings(spec, before.settings), settings, spec)
@@ -95,6 +102,7 @@ class InboxConfig:
             held = await self._changes.store.count(CONVERSATIONS, {"inbox_id": id}, limit=1)
             if held:
                 raise Clash("it has conversations, which would lose the way to their customers; disable it instead")
+            await self._rules.keep_whole(lambda known: dataclasses.replace(known, inboxes=without(known.inboxes, id)))
             health = await self._changes.store.get(INBOX_HEALTH, id)
             if health is not None:
                 batch.delete(INBOX_HEALTH, health)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,6 +14,7 @@ from gateway.model.document import Ids
 from gateway.model.team import Queue
 from gateway.routing.hours import clock_minutes, zone_named
 from gateway.service.change import Changes
+from gateway.service.rules import Rules, exchanged, without
 from gateway.store.batch import Batch
 from gateway.store.collection import CONVERSATIONS, QUEUES
 from gateway.store.contract import Not
@@ -21,9 +23,10 @@ THING = "queue"
 
 
 class QueueConfig:
-    def __init__(self, changes: Changes, ids: Ids) -> None:
+    def __init__(self, changes: Changes, ids: Ids, rules: Rules) -> None:
         self._changes = changes
         self._ids = ids
+        self._rules = rules
         self._directory = changes.directory
 
     async def create(self, actor: Actor, fields: Mapping[str, Any]) -> Queue:
@@ -35,11 +38,13 @@ class QueueConfig:
     async def update(self, actor: Actor, id: str, fields: Mapping[str, Any], expect: int | None = None) -> Queue:
         """Raises Clash also for renaming a queue that the published rules name."""
 
-        def decide(before: Queue, batch: Batch) -> Queue:
+        async def decide(before: Queue, batch: Batch) -> Queue:
             after = replace(before, **fields)
             self._check(after)
-            if after.name != before.name:
-                self._not_in_rules(before, "renamed")
+            if (after.name, after.type) != (before.name, before.type):
+                await self._rules.keep_whole(
+                    lambda known: dataclasses.replace(known, queues=exchanged(known.queues, after)), "name"
+                )
             return after
 
         return await self._changes.update(actor, THING, QUEUES, id, decide, expect=expect)
@@ -54,17 +59,12 @@ class QueueConfig:
         for other in self._directory.queues.values():
             if other.fallback_queue_id == queue.id:
                 raise Clash(f"the queue {other.name} falls back to this queue")
-        self._not_in_rules(queue, "deleted")
+        await self._rules.keep_whole(lambda known: dataclasses.replace(known, queues=without(known.queues, queue.id)))
         held = await self._changes.store.count(
             CONVERSATIONS, {"queue_id": queue.id, "status": Not("resolved")}, limit=1000
         )
         if held:
             raise Clash(f"{held} conversations that are not resolved are in this queue; transfer them first")
-
-    def _not_in_rules(self, queue: Queue, verb: str) -> None:
-        rules = self._directory.rules.naming_queue(queue.name)
-        if rules:
-            raise Clash(f"cannot be {verb}: the published rules name it ({', '.join(rules[:5])})", "name")
 
     def _check(self, queue: Queue) -> None:
         problems: list[Problem] = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,6 +12,7 @@ from gateway.model.access import Actor
 from gateway.model.document import Ids, token
 from gateway.model.event import Webhook
 from gateway.service.change import Changes
+from gateway.service.rules import Rules, without
 from gateway.service.seal import Seal
 from gateway.store.batch import Batch
 from gateway.store.collection import WEBHOOKS
@@ -19,10 +21,11 @@ THING = "webhook"
 
 
 class WebhookConfig:
-    def __init__(self, changes: Changes, ids: Ids, seal: Seal) -> None:
+    def __init__(self, changes: Changes, ids: Ids, seal: Seal, rules: Rules) -> None:
         self._changes = changes
         self._ids = ids
         self._seal = seal
+        self._rules = rules
 
     async def create(self, actor: Actor, fields: Mapping[str, Any]) -> tuple[Webhook, str]:
         """The webhook and its signing secret, which is shown once."""
@@ -50,7 +53,12 @@ class WebhookConfig:
         return changed, secret
 
     async def delete(self, actor: Actor, id: str) -> None:
-        await self._changes.delete(actor, THING, WEBHOOKS, id, detail=lambda webhook: {"url": webhook.url})
+        """Raises Clash while a rule calls it."""
+
+        async def unused(webhook: Webhook, batch: Batch) -> None:
+            await self._rules.keep_whole(lambda known: dataclasses.replace(known, webhooks=without(known.webhooks, id)))
+
+        await self._changes.delete(actor, THING, WEBHOOKS, id, unused, detail=lambda webhook: {"url": webhook.url})
 
 
 def secret_context(webhook_id: str) -> str:
