@@ -11,7 +11,7 @@ Rules
     facts.facts_summary(facts) -> dict                for Decision.facts
     explain.explain(outcomes, ruleset, facts)         `outcomes` in words, one RuleOutcome per rule
     run_tests.run_tests(ruleset) -> list[TestResult]  the rules' own `tests:`
-    difference.diff_decisions(old, new, facts)        who would fare otherwise · diff_rules(old, new): which rules differ
+    difference.diff_decisions(old, new, facts)        who would fare otherwise; diff_rules(old, new)
 Where to, and who
     queues.resolve_queue(queue, queues, now, default=None) -> (Queue, reason) · queues.is_open(queue, now)
     assign.choose(queue, need, agents, now) -> Choice                which agent, and why the others not
