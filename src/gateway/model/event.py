@@ -35,6 +35,9 @@ class Webhook(Document, frozen=True, kw_only=True, omit_defaults=True):
     url: str
     secret: str
     """Sealed (see gateway.service.seal)."""
+    previous_secret: str | None = None
+    """Sealed; signs beside `secret` until `previous_until`, so that a receiver can change over at leisure."""
+    previous_until: datetime | None = None
     types: tuple[str, ...] = ()
     enabled: bool = True
     created_at: datetime

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from gateway.connector import File
-from gateway.content.files import safe_name, sniff
+from gateway.content.files import media_type, safe_name
 from gateway.errors import GatewayError, Permanent, Problem, Refused, Transient
 from gateway.model.document import Ids
 from gateway.model.message import Attachment
@@ -70,20 +70,20 @@ class Attachments:
                 return await self._note(
                     name, f"was not kept: it has {len(file.data)} bytes, {self._max_bytes} are kept"
                 )
-            return await self._put(file, name, file.data, sniff(file.data, file.claimed_type, name))
+            return await self._put(file, name, file.data, media_type(file.data, file.claimed_type))
         if file.url is None:
             return await self._note(name, "came without content")
         try:
-            data, media_type = await self._fetcher(file.url, self._max_bytes)
+            data, kind = await self._fetcher(file.url, self._max_bytes)
         except (Refused, Transient, Permanent) as error:
             return await self._note(name, f"could not be fetched from {file.url}: {_reason(error)}")
-        return await self._put(file, name, data, media_type)
+        return await self._put(file, name, data, kind)
 
-    async def _put(self, file: File, name: str, data: bytes, media_type: str) -> Attachment:
+    async def _put(self, file: File, name: str, data: bytes, kind: str) -> Attachment:
         return Attachment(
             id=self._ids(),
             name=name,
-            type=media_type,
+            type=kind,
             size=len(data),
             sha256=await self._blobs.put(data),
             claimed_type=file.claimed_type,

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 
 import aiohttp
 from yarl import URL
 
+from gateway.content.files import media_type
 from gateway.errors import Permanent, Problem, Refused, Transient
 from gateway.service.guard import Guard
 
 MAX_HOPS = 5
 _REDIRECTS = (301, 302, 303, 307, 308)
 _CHUNK = 64 * 1024
-
-Sniff = Callable[[bytes, str, str], str]
-"""`sniff(data, claimed_type, name)` → media type found from the content (gateway.content.files)."""
 
 
 class Fetcher:
@@ -26,9 +23,8 @@ class Fetcher:
     Close it when done.
     """
 
-    def __init__(self, guard: Guard, sniff: Sniff, *, timeout: float = 30, parallel: int = 8) -> None:
+    def __init__(self, guard: Guard, *, timeout: float = 30, parallel: int = 8) -> None:
         self._guard = guard
-        self._sniff = sniff
         self._timeout = timeout
         self._slots = asyncio.Semaphore(parallel)
         self._session: aiohttp.ClientSession | None = None
@@ -77,7 +73,7 @@ class Fetcher:
                 if response.status != 200:
                     raise Permanent(f"the address answered {response.status}", code=str(response.status))
                 data = await _read(response, max_bytes)
-                return data, self._sniff(data, response.content_type or "", url.name)
+                return data, media_type(data, response.headers.get("Content-Type", ""))
         raise Refused(Problem("url", f"redirects more than {MAX_HOPS} times"))
 
 

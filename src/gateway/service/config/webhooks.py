@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
+from datetime import timedelta
 from typing import Any
 
 from msgspec.structs import replace
 
 from gateway.model.access import Actor
-from gateway.model.document import Ids, token
+from gateway.model.document import Ids
 from gateway.model.event import Webhook
 from gateway.service.change import Changes
 from gateway.service.rules import Rules, without
 from gateway.service.seal import Seal
+from gateway.service.webhook_sender import secret_context
+from gateway.service.webhook_signature import new_secret
 from gateway.store.batch import Batch
 from gateway.store.collection import WEBHOOKS
 
 THING = "webhook"
+OVERLAP = timedelta(days=1)
 
 
 class WebhookConfig:
@@ -29,7 +33,7 @@ class WebhookConfig:
 
     async def create(self, actor: Actor, fields: Mapping[str, Any]) -> tuple[Webhook, str]:
         """The webhook and its signing secret, which is shown once."""
-        id, secret = self._ids(), token()
+        id, secret = self._ids(), new_secret()
         made = Webhook(
             id=id,
             secret=self._seal.seal(secret, secret_context(id)),
@@ -43,13 +47,19 @@ class WebhookConfig:
         return await self._changes.update(actor, THING, WEBHOOKS, id, lambda before, _: replace(before, **fields))
 
     async def rotate(self, actor: Actor, id: str) -> tuple[Webhook, str]:
-        """A new signing secret; the old one signs nothing any more."""
-        secret = token()
+        """A new signing secret; for a day the old one signs beside it."""
+        secret = new_secret()
 
         def decide(before: Webhook, batch: Batch) -> Webhook:
-            return replace(before, secret=self._seal.seal(secret, secret_context(id)))
+            return replace(
+                before,
+                secret=self._seal.seal(secret, secret_context(id)),
+                previous_secret=before.secret,
+                previous_until=self._changes.clock.now() + OVERLAP,
+            )
 
-        changed = await self._changes.update(actor, THING, WEBHOOKS, id, decide, hide=("secret",), verb="rotate")
+        hide = ("secret", "previous_secret")
+        changed = await self._changes.update(actor, THING, WEBHOOKS, id, decide, hide=hide, verb="rotate")
         return changed, secret
 
     async def delete(self, actor: Actor, id: str) -> None:
@@ -59,8 +69,3 @@ class WebhookConfig:
             await self._rules.keep_whole(lambda known: dataclasses.replace(known, webhooks=without(known.webhooks, id)))
 
         await self._changes.delete(actor, THING, WEBHOOKS, id, unused, detail=lambda webhook: {"url": webhook.url})
-
-
-def secret_context(webhook_id: str) -> str:
-    """What a webhook's secret is sealed for."""
-    return f"webhook/{webhook_id}/secret"
