@@ -8,11 +8,12 @@ from typing import Any, Literal
 import msgspec
 
 from gateway.routing.condition import Condition, describe, tests_in
-from gateway.routing.facts import Facts, facts_summary
+from gateway.routing.facts import Facts
 from gateway.routing.fields import Field, queue_of
 from gateway.routing.plan import DISABLED, FAULT, FIRST_CONDITION, MATCHED, NOT_REACHED, OTHER_EVENT
 from gateway.routing.rule import Rule
 from gateway.routing.ruleset import RuleSet
+from gateway.routing.summary import facts_summary
 
 Result = Literal["matched", "failed", "not_reached", "disabled", "other_event", "error"]
 
