@@ -84,7 +84,8 @@ class Work:
         faults.reach("outbox.claim.before")
         claimed = await self.ledger.claim(delivery, lease)
         faults.reach("outbox.claim.after")
-        if self.shards.lease(delivery.shard) != lease:
+        held = self.shards.lease(delivery.shard)
+        if held is None or held.token != lease.token:
             # The commit took so long that the shard may be another's: it will find the entry in `sending`. We know
             # that nothing was sent, so put it back, if it has not been touched.
             untouched = replace(delivery, version=claimed.version)
