@@ -15,7 +15,7 @@ from msgspec import UNSET, Struct, UnsetType
 from msgspec.structs import replace
 
 from gateway.connector import Capabilities, File
-from gateway.content.cards import mask
+from gateway.content.cards import mask_cards
 from gateway.errors import Clash, Conflict, Denied, Duplicate, NotFound, Problem, Refused
 from gateway.model.access import Actor
 from gateway.model.contact import Contact, Identity
@@ -152,7 +152,7 @@ class Conversations:
                 html=html,
                 subject=before.subject or None,
                 attachments=attachments,
-                masked_text=mask(text),
+                masked_text=mask_cards(text),
                 created_at=turn.now,
             )
             delivery = new_delivery(message, before, channel, now=turn.now)
@@ -196,7 +196,7 @@ class Conversations:
                 author=_author(actor),
                 text=text,
                 attachments=attachments,
-                masked_text=mask(text),
+                masked_text=mask_cards(text),
                 created_at=turn.now,
             )
             after = replace(before, message_count=before.message_count + 1, updated_at=turn.now)
@@ -492,7 +492,7 @@ class Conversations:
             direction="note",
             author=_author(actor),
             text=text,
-            masked_text=mask(text),
+            masked_text=mask_cards(text),
             created_at=turn.now,
         )
         turn.batch.emit(message_created(turn.batch.insert(MESSAGES, message), conversation))

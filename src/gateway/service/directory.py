@@ -6,6 +6,7 @@ for other nodes' changes, from the feed. A decision made on a stale copy is caug
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from typing import Any
 
@@ -35,7 +36,7 @@ log = structlog.get_logger("directory")
 
 LIVE = "live"
 DEFAULT_QUEUE = "support"
-EMPTY_RULES = RuleSet.empty()
+EMPTY_RULES = RuleSet([])
 
 Listener = Callable[[str, str], None]
 """Called with (collection name, document id) after a change is in the directory."""
@@ -57,6 +58,8 @@ class Directory:
         self.states: dict[str, AgentState] = {}
         self.sla_policies: dict[str, SlaPolicy] = {}
         self.rules: RuleSet = EMPTY_RULES
+        self.waiting: dict[str, int] = {}
+        """Conversations that wait, by queue id; kept while the rules ask for it (see Dispatcher), seconds old."""
         self._queue_names: dict[str, Queue] = {}
         self._served: dict[str, tuple[Agent, ...]] = {}
         self._listeners: list[Listener] = []
@@ -166,7 +169,9 @@ class Directory:
         if pointer.number == self.rules.version:
             return
         stored: RuleSetVersion | None = await self._store.get(RULE_SETS, rule_set_id(pointer.number))
-        loaded = load(stored.files, None, version=pointer.number) if stored is not None else None
+        loaded = None
+        if stored is not None:  # a large set takes a while
+            loaded = await asyncio.to_thread(load, stored.files, None, version=pointer.number)
         if loaded is None or loaded.ruleset is None:
             # A published set was checked; one that no longer loads (an older program) must not stop intake.
             log.error("rules.unusable", version=pointer.number)

@@ -60,6 +60,7 @@ class Dispatcher:
             self._wake.clear()
             try:
                 await self.dispatch()
+                await self._count_waiting()
             except StoreUnavailable as error:
                 log.warning("dispatch.store", reason=str(error))
             try:
@@ -81,6 +82,14 @@ class Dispatcher:
             if self._could_serve(queue) and await self._offer(conversation, queue):
                 assigned += 1
         return assigned
+
+    async def _count_waiting(self) -> None:
+        """How many wait in each queue, where the rules look at it."""
+        if not self._directory.rules.reads_queues:
+            return
+        for queue in self._directory.queues.values():
+            where = {"queue_id": queue.id, "queued_at": Range(start=EPOCH)}
+            self._directory.waiting[queue.id] = await self._store.count(CONVERSATIONS, where, limit=1000)
 
     async def set_presence(self, agent_id: str, presence: Presence, actor: Actor) -> AgentState:
         """The agent comes on, goes away or off; conversations they have stay theirs."""

@@ -9,7 +9,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from gateway.content.cards import mask
+from gateway.content.cards import mask_cards
 from gateway.model.contact import Contact
 from gateway.model.conversation import Conversation
 from gateway.model.decision import Decision
@@ -447,7 +447,7 @@ def _tags(tags: tuple[str, ...], outcome: Outcome) -> tuple[str, ...]:
 
 def _masked(summary: dict[str, Any]) -> dict[str, Any]:
     """Card numbers have no place in an explanation."""
-    return {key: (mask(value) or value) if isinstance(value, str) else value for key, value in summary.items()}
+    return {key: (mask_cards(value) or value) if isinstance(value, str) else value for key, value in summary.items()}
 
 
 def _preview(message: Message) -> str:

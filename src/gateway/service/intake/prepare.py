@@ -9,9 +9,9 @@ import asyncio
 from datetime import datetime
 
 from gateway.connector import Accepted, File, Inbound
-from gateway.content.cards import mask
+from gateway.content.cards import mask_cards
 from gateway.content.html import safe_html
-from gateway.content.language import detect
+from gateway.content.language import language
 from gateway.content.text import html_to_text
 from gateway.model.inbox import Inbox
 from gateway.service.attachments import Attachments
@@ -39,7 +39,7 @@ async def prepare(
         files = (*files, File(name="message.txt", claimed_type="text/plain", data=inbound.text.encode()))
     if inbound.html is not None and len(inbound.html) > LONGEST_TEXT:
         files = (*files, File(name="message.html", claimed_type="text/html", data=inbound.html.encode()))
-    kept = await attachments.keep(files) if files else ()
+    kept = await attachments.keep(files, lenient=True) if files else ()
     raw = None
     if inbound.raw is not None:
         (raw,) = await attachments.keep([File(name="message.eml", claimed_type="message/rfc822", data=inbound.raw)])
@@ -72,8 +72,8 @@ def _read(arrival: Arrival) -> None:
     if not arrival.text and arrival.html:
         arrival.text = html_to_text(inbound.html or "")[:LONGEST_TEXT]
     shown = inbound.visible_text or arrival.text
-    arrival.language = inbound.sender.language or detect(shown)
-    arrival.masked_text = mask(arrival.text)
+    arrival.language = inbound.sender.language or language(shown)
+    arrival.masked_text = mask_cards(arrival.text)
 
 
 def accepted(arrival: Arrival, conversation_id: str) -> Accepted:

@@ -102,8 +102,8 @@ class Workspace:
         missing = {arrival.address for arrival in arrivals if recent.identities.get(arrival.address) is None}
         if missing:
             found = await self._store.find_keys(IDENTITIES, "address", sorted(missing))
-            for identity in found.values():
-                recent.identities.put((identity.namespace, identity.address), identity)
+            for one in found.values():
+                recent.identities.put((one.namespace, one.address), one)
         wanted = {
             identity.contact_id
             for arrival in arrivals
