@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+import ssl
 from collections.abc import Sequence
 from datetime import date
 from typing import Annotated, Any, Literal
@@ -203,8 +204,11 @@ def validate(settings: MailSettings) -> Sequence[tuple[str, str]]:
             problems.append(("oauth_token_url", "must begin with https://"))
     if len(set(settings.folders)) != len(settings.folders):
         problems.append(("folders", "names a folder twice"))
-    if settings.ca_certificate and "BEGIN CERTIFICATE" not in settings.ca_certificate:
-        problems.append(("ca_certificate", "is not a certificate in PEM form"))
+    if settings.ca_certificate:
+        try:
+            ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata=settings.ca_certificate)
+        except (ssl.SSLError, ValueError):
+            problems.append(("ca_certificate", "is not a certificate in PEM form"))
     if settings.plus_addressing and len(settings.address.split("@")[0]) > 20:
         problems.append(
             ("plus_addressing", "the address is too long for it: 20 characters before the @ leave room for the token")

@@ -118,7 +118,7 @@ class Session:
         await self._read_capabilities()
         if "ID" in self.capabilities:  # 163.com and its sisters open no folder for a program without a name
             with contextlib.suppress(Refusal):
-                await self._run(self._command("ID", '("name" "Omnigate")'))
+                await self._run(self._command("ID", '("name" "Omnigate" "version" "1")'))
 
     async def _read_capabilities(self) -> None:
         lines = await self._run(self._command("CAPABILITY"))
@@ -126,6 +126,7 @@ class Session:
 
     async def examine(self, name: str) -> Folder:
         """Opens the folder for reading only. Raises Refusal where there is none of this name."""
+        self._line.state = aioimaplib.AUTH  # a refusal leaves no folder open (RFC 3501, 6.3.2)
         lines = await self._run(self._command("EXAMINE", folders.quoted(folders.encode(name))))
         self._line.state = aioimaplib.SELECTED
         self._line.changed.clear()
@@ -178,11 +179,14 @@ class Session:
                 uid = int(number[1])
         return found
 
-    async def wait(self, seconds: float, wake: Wake) -> None:
-        """Returns when the open folder may have new mail, `wake` is set, or the time is up. IDLE where there is one."""
-        if self._line.changed.is_set():
+    async def wait(self, seconds: float, wake: Wake, *, push: bool = True) -> None:
+        """Returns when the open folder may have new mail, `wake` is set, or the time is up.
+
+        Uses IDLE where the server has it; `push` False: no folder is open to wait on. Raises LineLost.
+        """
+        if push and self._line.changed.is_set() and self._line.lost is None:
             return
-        idle = "IDLE" in self.capabilities
+        idle = push and "IDLE" in self.capabilities
         async with asyncio.TaskGroup() as group:
             waits = [group.create_task(self._line.changed.wait()), group.create_task(wake.wait())]
             try:

@@ -141,12 +141,13 @@ class Dovecot:
 
     def start(self) -> None:
         """Starts it, or starts it again on the same ports."""
-        self._process = subprocess.Popen(
-            [self._program, "-F", "-c", str(self.folder / "dovecot.conf")],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=(self.folder / "stderr").open("ab"),
-        )
+        with (self.folder / "stderr").open("ab") as errors:
+            self._process = subprocess.Popen(
+                [self._program, "-F", "-c", str(self.folder / "dovecot.conf")],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=errors,
+            )
         for port in (self.imap_port, self.imaps_port, self.lmtp_port):
             if not wait_for_port(port):
                 self.stop()
@@ -186,6 +187,17 @@ class Dovecot:
         with self.imap(user) as client:
             for source in sources:
                 assert client.append(f'"{encode(name)}"', "", "", source)[0] == "OK"
+
+    def fill(self, user: str, sources: Iterable[bytes]) -> None:
+        """Puts many mails into INBOX at once, by writing its files."""
+        with self.imap(user) as client:
+            client.select("INBOX")
+        place = self.folder / "mail" / user
+        owner = place.stat()
+        for number, source in enumerate(sources):
+            path = place / "new" / f"{1_700_000_000 + number}.M{number}.test"
+            path.write_bytes(source.replace(b"\r\n", b"\n"))
+            os.chown(path, owner.st_uid, owner.st_gid)
 
     def deliver(self, user: str, source: bytes, sender: str = "customer@example.com") -> None:
         """Delivers a mail by LMTP, as a mail server would."""

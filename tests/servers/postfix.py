@@ -83,13 +83,14 @@ class Postfix:
         shutil.chown(self.folder / "data", "postfix")
         (config / "main.cf").write_text(_MAIN.format(folder=self.folder, lmtp=dovecot.lmtp_port))
         (config / "master.cf").write_text(_MASTER.format(smtp=self.port))
-        self._process = subprocess.Popen(
-            [program, "-c", str(config), "start-fg"],
-            stdin=subprocess.DEVNULL,
-            stdout=(self.folder / "stdout").open("ab"),
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
+        with (self.folder / "stdout").open("ab") as output:
+            self._process = subprocess.Popen(
+                [program, "-c", str(config), "start-fg"],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
         self._stop = [program, "-c", str(config), "stop"]
         if not wait_for_port(self.port):
             self.stop()

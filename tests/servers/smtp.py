@@ -59,9 +59,14 @@ class _Server(SMTP):
 
     async def smtp_DATA(self, arg: str) -> None:
         if self._owner.mode == "drop_at_data":
-            self.transport.abort()
+            _drop(self)
             return
         await super().smtp_DATA(arg)
+
+
+def _drop(server: SMTP) -> None:
+    assert isinstance(server.transport, asyncio.Transport)
+    server.transport.abort()
 
 
 class FaultySmtp:
@@ -146,7 +151,7 @@ class FaultySmtp:
         self, server: SMTP, session: Session, envelope: Envelope, address: str, options: list[str]
     ) -> str:
         if self.mode == "drop_at_mail":
-            server.transport.abort()
+            _drop(server)
         if self.mode == "sender_452":
             return "452 4.3.1 out of room"
         envelope.mail_from = address
@@ -170,7 +175,7 @@ class FaultySmtp:
             return "552 5.3.4 too large"
         self.received.append(envelope)
         if self.mode == "drop_after_data":
-            server.transport.abort()
+            _drop(server)
         if self.mode == "slow_after_data":
             await asyncio.sleep(30)
         return "250 2.0.0 kept"
