@@ -221,7 +221,7 @@ class Feed:
         try:
             await work
         except Exception:
-            log.exception("feed.handler", event=what)
+            log.exception("feed.handler", about=what)
 
 
 class Reader:
