@@ -18,7 +18,7 @@ $(VENV)/.installed-dev: $(VENV)/.installed pyproject.toml
 	touch $@
 
 run: $(VENV)/.installed
-	exec $(BIN)/omnigate serve --sample $(ARGS)
+	exec $(BIN)/omnigate serve $(ARGS)
 
 servers:
 	sh tests/servers/install.sh

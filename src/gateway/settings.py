@@ -50,8 +50,6 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """Base64 of 32 bytes that seal secrets at rest; empty: the file `secret.key` in the data folder."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["json", "console"] = "console"
-    sample: bool = False
-    """Add sample queues to an empty store."""
     allow_networks: tuple[str, ...] = ()
     """Private networks (CIDR) that webhooks, callbacks and fetched addresses may reach; comma-separated in the environment."""
     trusted_proxies: tuple[str, ...] = ()

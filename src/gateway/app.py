@@ -1,0 +1,305 @@
+"""The composition root: the only place that names concrete classes, and where start and stop order can be read.
+
+Start, outermost first: store · directory · workers (feed, intake, dispatch, outbox, …) · connectors · web.
+Stop, in reverse: the web answers what it has begun, connectors stop pulling, the outbox ends its sends, the workers go,
+the store closes. What is cut off is safe: nothing is confirmed before it is durable.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import json
+import os
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+import aiohttp
+import structlog
+
+from gateway.connector import Capabilities
+from gateway.errors import CursorGone
+from gateway.model.access import SYSTEM
+from gateway.model.document import Clock, IdSource, SystemClock, token
+from gateway.registry import Registry
+from gateway.service import first_start
+from gateway.service.access import Access
+from gateway.service.attachments import Attachments
+from gateway.service.audit import Audit
+from gateway.service.channel_log import ChannelLogs
+from gateway.service.config import Config
+from gateway.service.contacts import Contacts
+from gateway.service.conversations import Conversations
+from gateway.service.directory import Directory
+from gateway.service.dispatch import Dispatcher
+from gateway.service.feed import Feed
+from gateway.service.fetch import Fetcher
+from gateway.service.guard import Guard
+from gateway.service.hooks import Hooks
+from gateway.service.housekeeping import Housekeeping
+from gateway.service.indexer import Indexer
+from gateway.service.intake import Intake
+from gateway.service.intake.plan import Plan
+from gateway.service.outbox import Outbox
+from gateway.service.recent import Recent
+from gateway.service.rules import Rules
+from gateway.service.seal import Seal, load_keys
+from gateway.service.services import Services
+from gateway.service.supervise import Supervisor
+from gateway.service.webhooks import Webhooks
+from gateway.settings import Settings
+from gateway.store.open import open_store
+from gateway.web.server import serve
+
+log = structlog.get_logger("app")
+
+BUSY_INTAKE = 64
+"""Messages waiting from which on background work gives way."""
+
+RESTART_SECONDS = (0.2, 1.0, 5.0, 15.0)
+
+
+class Gateway:
+    """`async with Gateway(settings) as gateway:` runs it; `connectors=False` leaves inboxes alone (command line)."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        clock: Clock | None = None,
+        registry: Registry | None = None,
+        connectors: bool = True,
+    ) -> None:
+        self.settings = settings
+        self.clock = clock or SystemClock()
+        self.ids = IdSource(self.clock)
+        self.address = ""
+        self.first_password: str | None = None
+        self.local_token = ""
+        self.node = settings.node or f"{settings.node_name}-{os.getpid()}-{token(4)}"
+        self._registry = registry
+        self._connectors = connectors
+        self._stack = AsyncExitStack()
+
+    async def __aenter__(self) -> Gateway:
+        self.failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        async with AsyncExitStack() as stack:
+            await self._start(stack)
+            self._stack = stack.pop_all()
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        await self._stack.aclose()
+        self.failed.cancel()
+
+    async def _start(self, stack: AsyncExitStack) -> None:
+        settings, clock, ids = self.settings, self.clock, self.ids
+        data = settings.data_dir
+        await asyncio.to_thread(lambda: data.mkdir(parents=True, exist_ok=True))
+        keys = await asyncio.to_thread(load_keys, data, settings.secret_key)
+        registry = self._registry or await asyncio.to_thread(Registry)
+        seal = Seal(*keys)
+        store = open_store(settings.store_url, data, clock, mongo_driver=settings.mongo_driver)
+        await store.open()
+        stack.push_async_callback(store.close)
+        directory = Directory(store)
+        await directory.load()
+        recent = Recent()
+        audit = Audit(store, clock)
+        access = Access(
+            store=store,
+            clock=clock,
+            ids=ids,
+            directory=directory,
+            audit=audit,
+            seal=seal,
+            session_hours=settings.session_hours,
+        )
+        rules = Rules(store, clock, directory, audit, registry)
+        config = Config(
+            store=store,
+            clock=clock,
+            ids=ids,
+            directory=directory,
+            audit=audit,
+            access=access,
+            registry=registry,
+            seal=seal,
+            rules=rules,
+        )
+        self.first_password = await first_start.prepare(
+            directory, access, config, rules, email=settings.admin_email, password=settings.admin_password
+        )
+        guard = Guard(allow=settings.allow_networks)
+        fetcher = Fetcher(guard)
+        stack.push_async_callback(fetcher.close)
+        http = await stack.enter_async_context(aiohttp.ClientSession())
+        attachments = Attachments(
+            store.blobs,
+            fetcher,
+            ids,
+            max_bytes=settings.attachment_bytes,
+            max_count=settings.attachment_count,
+        )
+
+        def capabilities(kind: str) -> Capabilities:
+            return registry.spec(kind).capabilities
+
+        feed = Feed(store, clock)
+        dispatcher = Dispatcher(store, clock, ids, directory, recent)
+        logs = ChannelLogs(store, clock, ids)
+
+        def committed(plans: Sequence[Plan]) -> None:
+            for plan in plans:
+                if plan.replies:
+                    outbox.notify(plan.conversation.inbox_id)
+                if plan.conversation.queued_at is not None:
+                    dispatcher.poke()
+
+        intake = Intake(
+            store,
+            clock,
+            ids,
+            directory,
+            attachments,
+            recent,
+            capabilities,
+            committed,
+            max_pending=settings.intake_pending,
+            max_batch=settings.intake_batch,
+        )
+        supervisor = Supervisor(
+            store=store,
+            clock=clock,
+            directory=directory,
+            registry=registry,
+            seal=seal,
+            intake=intake,
+            http=http,
+            fetch=fetcher,
+            guard=guard,
+            logs=logs,
+            node=self.node,
+            public_url=settings.public_url,
+        )
+        outbox = Outbox(store, clock, directory, registry, supervisor, node=self.node)
+        conversations = Conversations(
+            store, clock, ids, directory, dispatcher, attachments, recent, capabilities, outbox.notify
+        )
+        contacts = Contacts(store=store, clock=clock, ids=ids, audit=audit, node=self.node)
+        webhooks = Webhooks(store, feed, clock, ids, seal, guard, self.node)
+        indexer = Indexer(store, feed, clock, self.node, busy=lambda: intake.pending > BUSY_INTAKE)
+        housekeeping = Housekeeping(
+            store, clock, self.node, wake_snoozed=conversations.wake_snoozed, event_days=settings.event_days
+        )
+        self.services = Services(
+            settings=settings,
+            store=store,
+            clock=clock,
+            ids=ids,
+            seal=seal,
+            registry=registry,
+            directory=directory,
+            feed=feed,
+            audit=audit,
+            access=access,
+            config=config,
+            rules=rules,
+            attachments=attachments,
+            intake=intake,
+            dispatcher=dispatcher,
+            conversations=conversations,
+            contacts=contacts,
+            outbox=outbox,
+            supervisor=supervisor,
+            hooks=Hooks(directory=directory, supervisor=supervisor, logs=logs),
+            webhooks=webhooks,
+        )
+        feed.on_event(outbox.heard)
+
+        workers = await stack.enter_async_context(Workers())
+        workers.keep("feed", feed.run)
+        stack.callback(feed.close)
+        await feed.ready()
+        workers.keep("directory", lambda: self._follow_directory(feed, directory, dispatcher))
+        workers.keep("intake", intake.run)
+        workers.keep("dispatch", dispatcher.run)
+        if self._connectors:
+            workers.keep("channel log", logs.run)
+            workers.keep("outbox", outbox.run)
+            stack.push_async_callback(outbox.drain, settings.drain_seconds / 2)
+            workers.keep("webhooks", webhooks.run)
+            workers.keep("indexer", indexer.run)
+            workers.keep("contacts", contacts.run)
+            workers.keep("housekeeping", housekeeping.run)
+            workers.keep("connectors", supervisor.run)
+        self.address = await stack.enter_async_context(serve(self.services))
+        await self._leave_address(stack, data, access)
+        # What was made until now stays for good: the collector need not look at it again, nor as often as it would.
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(50_000, 20, 20)
+
+    async def _follow_directory(self, feed: Feed, directory: Directory, dispatcher: Dispatcher) -> None:
+        """Take in other nodes' changes; where the feed does not reach back, read everything anew."""
+        cursor = feed.head
+        while True:
+            try:
+                async for entry in feed.each(cursor):
+                    cursor = entry.cursor
+                    await directory.follow_event(entry.event)
+                    if entry.event.type in ("agent.state", "config.changed"):
+                        dispatcher.poke()
+                return
+            except CursorGone:
+                cursor = feed.head
+                await directory.load()
+
+    async def _leave_address(self, stack: AsyncExitStack, data: Path, access: Access) -> None:
+        """`run.json`: lets the command line on this machine reach this process, as an admin."""
+        made, self.local_token = await access.create_token(SYSTEM, name=f"command line {self.node}", role="admin")
+        stack.push_async_callback(access.revoke_token, SYSTEM, made.id)
+        if not self._connectors:
+            return
+        path = data / "run.json"
+
+        def write() -> None:
+            path.unlink(missing_ok=True)
+            with os.fdopen(os.open(path, os.O_CREAT | os.O_WRONLY | os.O_EXCL, 0o600), "w") as file:
+                json.dump({"url": self.address, "token": self.local_token}, file)
+
+        await asyncio.to_thread(write)
+        stack.push_async_callback(asyncio.to_thread, lambda: path.unlink(missing_ok=True))
+
+
+class Workers:
+    """Endless tasks in one group; one that fails is started again, and brings nothing else down."""
+
+    def __init__(self) -> None:
+        self._group = asyncio.TaskGroup()
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def __aenter__(self) -> Workers:
+        await self._group.__aenter__()
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        for task in reversed(self._tasks):
+            task.cancel()
+        await self._group.__aexit__(None, None, None)
+
+    def keep(self, name: str, run: Callable[[], Awaitable[None]]) -> None:
+        """Run it until the group ends."""
+        self._tasks.append(self._group.create_task(self._kept(name, run), name=name))
+
+    async def _kept(self, name: str, run: Callable[[], Awaitable[None]]) -> None:
+        failures = 0
+        while True:
+            try:
+                await run()
+                return
+            except Exception:  # a bug in one service: logged, and the service begins anew
+                log.exception("worker.failed", worker=name)
+                await asyncio.sleep(RESTART_SECONDS[min(failures, len(RESTART_SECONDS) - 1)])
+                failures += 1
