@@ -1,4 +1,4 @@
-"""Dovecot for tests: IMAP (plain and TLS) and LMTP on free loopback ports, any user with the password `secret`.
+"""Dovecot for tests: IMAP (plain and TLS) and LMTP on free loopback ports, any user with the password PASSWORD.
 
 A user is a mail address; a mailbox exists as soon as it is asked for, so each test takes a fresh one from `user()`.
 XOAUTH2 tokens are asked of `oauth`. Started once per process; the settings are those of Dovecot 2.3.
@@ -28,7 +28,7 @@ from tests.servers.absent import absent
 from tests.servers.oauth import OAuthProvider
 from tests.servers.ports import authority, free_port, short_folder, wait_for_port
 
-PASSWORD = "secret"
+PASSWORD = "imap-Passw0rd"
 
 _CONFIG = """
 base_dir = {folder}/run

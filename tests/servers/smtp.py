@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import email
+import email.policy
 import ssl
 import threading
+from email.message import EmailMessage
 from typing import Any, Literal
 
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
@@ -43,7 +46,6 @@ class _Server(SMTP):
             data_size_limit=50_000_000,
             enable_SMTPUTF8=True,
             auth_require_tls=False,
-            auth_required=owner.auth,
             authenticator=owner.authenticate if owner.auth else None,
             tls_context=owner.starttls_context,
             require_starttls=owner.starttls_context is not None,
@@ -113,6 +115,14 @@ class FaultySmtp:
             task.cancel()
         await asyncio.gather(*others, return_exceptions=True)
 
+    def mails(self) -> list[EmailMessage]:
+        """What was received, parsed by the standard library."""
+        parsed = [
+            email.message_from_bytes(envelope.original_content or b"", policy=email.policy.default)
+            for envelope in self.received
+        ]
+        return [mail for mail in parsed if isinstance(mail, EmailMessage)]
+
     def stop(self) -> None:
         self._loop.call_soon_threadsafe(self._done.set)
         self._thread.join(10)
@@ -152,6 +162,8 @@ class FaultySmtp:
     ) -> str:
         if self.mode == "drop_at_mail":
             _drop(server)
+        if self.auth and not session.authenticated:
+            return "530 5.7.0 sign in first"
         if self.mode == "sender_452":
             return "452 4.3.1 out of room"
         envelope.mail_from = address
