@@ -17,8 +17,7 @@ from gateway.model.event import Event, Webhook
 from gateway.model.inbox import Inbox
 from gateway.model.team import Agent, Queue, SlaPolicy
 from gateway.registry import Registry
-from gateway.routing.example import run_tests
-from gateway.routing.load import Loaded, load
+from gateway.routing.load import Loaded, load, load_and_test
 from gateway.routing.names import Names, names_of
 from gateway.routing.problem import RuleProblem
 from gateway.routing.ruleset import RuleSet
@@ -43,7 +42,6 @@ class Checked:
 
     ruleset: RuleSet | None
     problems: tuple[RuleProblem, ...]
-    examples: int = 0
 
     @property
     def ok(self) -> bool:
@@ -108,7 +106,7 @@ class Rules:
         checked = await self.check(files)
         if not checked.ok:
             raise Refused(*map(as_problem, checked.problems), title="the rules have problems")
-        return await self._put_in_force(tuple(files), actor, "rules.publish", note, based_on, None)
+        return await self._put_in_force(tuple(files), actor, "rules.publish", note=note, based_on=based_on)
 
     async def roll_back(
         self, number: int, actor: Actor, *, note: str = "", based_on: int | None = None
@@ -119,7 +117,9 @@ class Rules:
         checked = await self.check(older.files)
         if not checked.ok:
             raise Refused(*map(as_problem, checked.problems), title=f"version {number} no longer fits")
-        return await self._put_in_force(older.files, actor, "rules.rollback", note, based_on, number)
+        return await self._put_in_force(
+            older.files, actor, "rules.rollback", note=note, based_on=based_on, rolled_back_to=number
+        )
 
     async def broken_by(self, change: Callable[[Configured], Configured]) -> list[RuleProblem]:
         """The errors that the rules in force would have after the change of the configuration, and do not have now."""
@@ -145,9 +145,10 @@ class Rules:
         files: tuple[tuple[str, str], ...],
         actor: Actor,
         action: str,
+        *,
         note: str,
         based_on: int | None,
-        rolled_back_to: int | None,
+        rolled_back_to: int | None = None,
     ) -> RuleSetVersion:
         for _ in range(ATTEMPTS):
             pointer = await self._store.get(RULE_POINTER, LIVE)
@@ -235,9 +236,5 @@ def _load(files: Files, names: Names | None, number: int) -> Loaded:
 
 
 def _check(files: Files, names: Names) -> Checked:
-    loaded = load(files, names)
-    if loaded.ruleset is None:
-        return Checked(None, tuple(loaded.problems))
-    results = run_tests(loaded.ruleset)
-    failed = [result.problem for result in results if result.problem is not None]
-    return Checked(loaded.ruleset, (*loaded.problems, *failed), len(results))
+    loaded = load_and_test(files, names)
+    return Checked(loaded.ruleset, tuple(loaded.problems))

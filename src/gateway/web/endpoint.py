@@ -15,7 +15,7 @@ from gateway.service.services import Services
 from gateway.web.auth import Gate
 from gateway.web.decode import BodyDecoder, decode_query, read_body
 from gateway.web.idempotency import HEADER, Idempotency, Replay
-from gateway.web.problem import HttpProblem, bad, problem_response, to_problem
+from gateway.web.problem import HttpProblem, bad
 from gateway.web.route import Answer, Call, Route
 
 Endpoint = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -25,7 +25,7 @@ READ_SECONDS = 30
 """A body that takes longer to arrive is refused, so that slow senders hold no place."""
 
 _encode = msgspec.json.Encoder().encode
-_HEADERS = {hdrs.CACHE_CONTROL: "no-store"}
+_HEADERS: dict[str, str] = {"Cache-Control": "no-store"}
 
 
 def endpoint(route: Route, services: Services, gate: Gate, idempotency: Idempotency) -> Endpoint:
@@ -55,7 +55,8 @@ def respond(route: Route, result: Any) -> web.StreamResponse:
     """The response to a handler's result."""
     if isinstance(result, web.StreamResponse):
         return result
-    status, headers = route.status, _HEADERS
+    status = route.status
+    headers: dict[str, str] = _HEADERS
     if isinstance(result, Answer):
         status, headers = result.status or status, {**headers, **result.headers}
         result = result.value
@@ -120,15 +121,3 @@ def body_reader(route: Route, default_limit: int) -> Callable[[web.Request], Awa
 
 TEXT_TYPES = frozenset({"application/yaml", "application/x-yaml", "text/yaml", "text/plain"})
 """What a route with `from_text` takes beside JSON (RFC 9512 and its forerunners)."""
-
-
-@web.middleware
-async def border(request: web.Request, handler: Endpoint) -> web.StreamResponse:
-    """Turn every error into a problem document."""
-    try:
-        return await handler(request)
-    except Exception as error:
-        if isinstance(error, web.HTTPException) and error.status < 400:
-            raise
-        problem = to_problem(error, if_match=hdrs.IF_MATCH in request.headers)
-        return problem_response(problem)

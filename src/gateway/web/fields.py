@@ -64,32 +64,33 @@ def given(body: Struct) -> dict[str, Any]:
     return {name: value for name in body.__struct_fields__ if (value := getattr(body, name)) is not UNSET}
 
 
-def checked_json(value: Any, path: str, *, max_depth: int = 8, max_bytes: int = 16_000) -> Any:
-    """Free JSON (attributes) as both stores can keep it; raises Refused for what they cannot, or what is too much."""
+def checked_json(value: Any, path: str, *, max_depth: int = 8, max_bytes: int = 16_000, plain: bool = True) -> Any:
+    """Free JSON (attributes) as both stores can keep it; raises Refused for what they cannot, or what is too much.
+    `plain`: no key may begin with `$` (settings have {"$secret": true})."""
     if len(msgspec.json.encode(value)) > max_bytes:
         raise Refused(Problem(path, f"is larger than {max_bytes} bytes"))
-    problem = _unfit(value, path, max_depth)
+    problem = _unfit(value, path, max_depth, plain)
     if problem is not None:
         raise Refused(problem)
     return value
 
 
-def _unfit(value: Any, path: str, depth: int) -> Problem | None:
+def _unfit(value: Any, path: str, depth: int, plain: bool) -> Problem | None:
     if isinstance(value, dict):
         if depth == 0:
             return Problem(path, "is nested too deep")
         for key, item in value.items():
             # BSON: no NUL in keys; a leading `$` means an operator.
-            if not key or "\x00" in key or key.startswith("$") or len(key) > 200:
+            if not key or "\x00" in key or (plain and key.startswith("$")) or len(key) > 200:
                 return Problem(path, f"{key[:50]!r} cannot be a key")
-            problem = _unfit(item, f"{path}.{key}", depth - 1)
+            problem = _unfit(item, f"{path}.{key}", depth - 1, plain)
             if problem is not None:
                 return problem
     elif isinstance(value, list):
         if depth == 0:
             return Problem(path, "is nested too deep")
         for index, item in enumerate(value):
-            problem = _unfit(item, f"{path}[{index}]", depth - 1)
+            problem = _unfit(item, f"{path}[{index}]", depth - 1, plain)
             if problem is not None:
                 return problem
     elif isinstance(value, int) and not -(2**63) <= value < 2**63:

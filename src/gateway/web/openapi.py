@@ -9,7 +9,6 @@ from typing import Any
 
 import msgspec
 
-
 from gateway.web.auth import COOKIE, CSRF_HEADER
 from gateway.web.endpoint import JSON, TEXT_TYPES
 from gateway.web.idempotency import HEADER, MAX_KEY
@@ -44,7 +43,8 @@ def document(routes: Sequence[Route], server: str = "") -> dict[str, Any]:
             "title": "Omnigate",
             "version": VERSION,
             "description": "Conversations from every channel, routed with reasons, answered from one place.\n\n"
-            "Errors are problem documents (RFC 9457) that name each field. Lists are pages: hand `next` back as `cursor`. "
+            "Errors are problem documents (RFC 9457) that name each field. Lists are pages: hand `next` back as "
+            "`cursor`. "
             f"Changes made with the session cookie need the header `{CSRF_HEADER}` with the session's `csrf` value.",
             "license": {"name": "GPL-3.0-or-later", "identifier": "GPL-3.0-or-later"},
         },
@@ -87,9 +87,7 @@ def operation(route: Route, schema_of: dict[Any, Any], components: dict[str, Any
 
 def operation_id(route: Route) -> str:
     """`get_queues_id`: stable, from method and path."""
-    return re.sub(r"\W+", "_", f"{route.method.lower()}{_PATH_PART.sub(r'\1', route.path)}".replace("/", "_")).strip(
-        "_"
-    )
+    return re.sub(r"\W+", "_", route.method.lower() + _PATH_PART.sub(r"\1", route.path)).strip("_")
 
 
 def described(route: Route) -> str:
@@ -135,7 +133,8 @@ def problem_answer() -> dict[str, Any]:
 def security(route: Route) -> list[dict[str, list[str]]]:
     if route.rights.role is None:
         return []
-    return [{"bearer": []}, *([] if route.rights.inbox_token else [{"cookie": []}])]
+    ways: list[dict[str, list[str]]] = [{"bearer": []}]
+    return ways if route.rights.inbox_token else [*ways, {"cookie": []}]
 
 
 def resolved(schema: dict[str, Any], components: dict[str, Any]) -> dict[str, Any]:

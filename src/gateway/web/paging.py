@@ -14,7 +14,7 @@ V = TypeVar("V")
 
 
 def listed(items: Sequence[D], paging: Paging, view: Callable[[D], V]) -> Listing[V]:
-    """A page of documents in the order of their ids; the cursor is the last one's id, so it stays good when one goes."""
+    """A page of documents in the order of their ids; the cursor is the last one's id."""
     start = paging.cursor or ""
     rest = [item for item in items if item.id > start]
     page = rest[: paging.limit]

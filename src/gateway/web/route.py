@@ -48,6 +48,11 @@ class Call(Generic[B, Q]):
         """The path's `{id}`."""
         return self.request.match_info["id"]
 
+    def public_url(self) -> str:
+        """The address we are reached at, without a slash at its end."""
+        configured = self.services.settings.public_url
+        return configured.rstrip("/") if configured else f"{self.request.scheme}://{self.request.host}"
+
     def expected_version(self) -> int | None:
         """The version of If-Match (as ETag gave it); None without one. Raises a 412 for what is no version of ours."""
         header = self.request.headers.get(hdrs.IF_MATCH)
@@ -129,8 +134,8 @@ def route(
     path: under /api/v1, with `{name}` parts · role: the least role that may call (None: anyone, without a login) ·
     scope: what a scoped token must have (None: any token will do) · body, query: Structs that refuse unknown keys ·
     response: what is answered with `status` (None: no content, 204 unless `media_type` says the handler answers
-    itself) · inbox_token: the token of the inbox in the path also opens it · reads_caller: open to anyone, yet it matters
-    who it is · creates: honours Idempotency-Key · resumes: the handler uses `reserved_id`, so a call that
+    itself) · inbox_token: the token of the inbox in the path also opens it · reads_caller: open to anyone, yet who it
+    is matters · creates: honours Idempotency-Key · resumes: the handler uses `reserved_id`, so a call that
     was cut off can be made again ·
     secret_answer: the answer holds a secret, so what is kept for a repeat is sealed · from_text: makes the body of a
     request that is not JSON but plain text or YAML · max_body: bytes (None: the setting) · timeout: seconds in all

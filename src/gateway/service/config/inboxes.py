@@ -39,11 +39,11 @@ class InboxConfig:
         self._rules = rules
 
     async def create(
-        self, actor: Actor, *, kind: str, name: str, settings: Mapping[str, Any], **fields: Any
+        self, actor: Actor, kind: str, name: str, settings: Mapping[str, Any] | None = None, **fields: Any
     ) -> tuple[Inbox, str | None]:
         """The inbox, and for an app's its token, which is shown once. Raises Refused with every wrong setting."""
         spec = self._registry.spec(kind)
-        stored = self._checked(spec, merged({}, settings, spec))
+        stored = self._checked(spec, merged({}, settings or {}, spec))
         clear = new_inbox_token() if kind in TOKEN_KINDS else None
         inbox = Inbox(
             id=self._ids(),

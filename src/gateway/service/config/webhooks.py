@@ -21,7 +21,8 @@ from gateway.store.batch import Batch
 from gateway.store.collection import WEBHOOKS
 
 THING = "webhook"
-OVERLAP = timedelta(days=1)
+CHANGE_OVER = timedelta(days=1)
+"""How long the old secret signs beside a new one."""
 
 
 class WebhookConfig:
@@ -34,17 +35,22 @@ class WebhookConfig:
     async def create(self, actor: Actor, fields: Mapping[str, Any]) -> tuple[Webhook, str]:
         """The webhook and its signing secret, which is shown once."""
         id, secret = self._ids(), new_secret()
-        made = Webhook(
+        webhook = Webhook(
             id=id,
             secret=self._seal.seal(secret, secret_context(id)),
             created_at=self._changes.clock.now(),
             **fields,
         )
-        await self._changes.create(actor, THING, WEBHOOKS, made, detail=fields)
-        return made, secret
+        return await self._changes.create(actor, THING, WEBHOOKS, webhook, detail=fields), secret
 
     async def update(self, actor: Actor, id: str, fields: Mapping[str, Any]) -> Webhook:
-        return await self._changes.update(actor, THING, WEBHOOKS, id, lambda before, _: replace(before, **fields))
+        """Switching one on again forgets that it was failing."""
+
+        def decide(before: Webhook, batch: Batch) -> Webhook:
+            after = replace(before, **fields)
+            return replace(after, failing_since=None) if after.enabled and not before.enabled else after
+
+        return await self._changes.update(actor, THING, WEBHOOKS, id, decide)
 
     async def rotate(self, actor: Actor, id: str) -> tuple[Webhook, str]:
         """A new signing secret; for a day the old one signs beside it."""
@@ -55,7 +61,7 @@ class WebhookConfig:
                 before,
                 secret=self._seal.seal(secret, secret_context(id)),
                 previous_secret=before.secret,
-                previous_until=self._changes.clock.now() + OVERLAP,
+                previous_until=self._changes.clock.now() + CHANGE_OVER,
             )
 
         hide = ("secret", "previous_secret")

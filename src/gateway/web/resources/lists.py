@@ -8,7 +8,7 @@ from msgspec import UNSET, Meta, UnsetType
 
 from gateway.errors import NotFound
 from gateway.model.team import CannedReply, SlaPolicy, Tag
-from gateway.store.collection import CANNED, SLA_POLICIES, TAGS
+from gateway.store.collection import CANNED, TAGS
 from gateway.web.fields import Body, Key, Line, Listing, Name, Paging, Seconds, View, given
 from gateway.web.paging import listed, paged
 from gateway.web.route import Call, route
@@ -37,9 +37,9 @@ class NewSlaPolicy(Body, frozen=True, kw_only=True):
 
 class SlaPolicyPatch(Body, frozen=True, kw_only=True):
     name: Name | UnsetType = UNSET
-    first_response_seconds: Seconds | None | UnsetType = UNSET
-    next_response_seconds: Seconds | None | UnsetType = UNSET
-    resolution_seconds: Seconds | None | UnsetType = UNSET
+    first_response_seconds: Seconds | UnsetType | None = UNSET
+    next_response_seconds: Seconds | UnsetType | None = UNSET
+    resolution_seconds: Seconds | UnsetType | None = UNSET
 
 
 class CannedView(View, frozen=True, kw_only=True):
@@ -62,7 +62,7 @@ class CannedPatch(Body, frozen=True, kw_only=True):
     shortcut: Key | UnsetType = UNSET
     title: Name | UnsetType = UNSET
     text: CannedText | UnsetType = UNSET
-    language: Key | None | UnsetType = UNSET
+    language: Key | UnsetType | None = UNSET
 
 
 class TagView(View, frozen=True, kw_only=True):

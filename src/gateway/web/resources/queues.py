@@ -72,11 +72,11 @@ class QueuePatch(Body, frozen=True, kw_only=True):
     priority: Rank | UnsetType = UNSET
     ageing_seconds: Seconds | UnsetType = UNSET
     agent_ids: AgentIds | UnsetType = UNSET
-    fallback_queue_id: Id | None | UnsetType = UNSET
+    fallback_queue_id: Id | UnsetType | None = UNSET
     timezone: Zone | UnsetType = UNSET
     hours: Week | UnsetType = UNSET
-    sla_policy_id: Id | None | UnsetType = UNSET
-    bot_id: Id | None | UnsetType = UNSET
+    sla_policy_id: Id | UnsetType | None = UNSET
+    bot_id: Id | UnsetType | None = UNSET
 
 
 def queue_view(queue: Queue) -> QueueView:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Any
 
-from aiohttp import hdrs
+from aiohttp import hdrs, web
 from msgspec import Meta
 
 from gateway.errors import Denied
@@ -101,10 +101,10 @@ async def who_am_i(call: Call[None, None]) -> WhoAmI:
     )
 
 
-async def log_out(call: Call[None, None]) -> Answer[None]:
+async def log_out(call: Call[None, None]) -> web.Response:
     if call.session is not None:
         await call.services.access.sign_out(call.session, call.actor)
-    return Answer(None, headers={hdrs.SET_COOKIE: cookie(call, "")})
+    return web.Response(status=204, headers={hdrs.SET_COOKIE: cookie(call, ""), hdrs.CACHE_CONTROL: "no-store"})
 
 
 async def change_password(call: Call[NewPassword, None]) -> None:
@@ -127,14 +127,14 @@ async def disable_code(call: Call[PasswordProof, None]) -> None:
     await call.services.access.disable_code(call.actor, call.body.password)
 
 
-def own(call: Call[object, object]) -> Session:
+def own(call: Call[Any, Any]) -> Session:
     """The login; raises Denied for a token, which must not change its owner's way in."""
     if call.session is None:
         raise Denied("only the person themselves can do this, logged in")
     return call.session
 
 
-def cookie(call: Call[Login, None] | Call[None, None], token: str) -> str:
+def cookie(call: Call[Any, Any], token: str) -> str:
     """The Set-Cookie text; Lax, so that a link in a mail leads into the desk, while changes need the CSRF token."""
     secure = "; Secure" if is_https(call.request, call.services.settings) else ""
     age = "" if token else "; Max-Age=0"
