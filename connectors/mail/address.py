@@ -1,0 +1,193 @@
+"""Address lists (RFC 5322, 3.4) as they come: unquoted names with dots and commas, missing brackets, groups, comments.
+
+One pass over the characters; linear in the length, which is bounded.
+"""
+
+from __future__ import annotations
+
+import re
+
+import msgspec
+
+from connectors.mail.charset import decode as decode_charset
+from connectors.mail.encoded_word import MAX_HEADER, decode_words, unfold
+
+MAX_ADDRESSES = 2000
+
+
+class Address(msgspec.Struct, frozen=True):
+    """`address` as written (compare with `.key`); empty where the header has a name only."""
+
+    name: str
+    address: str
+
+    @property
+    def key(self) -> str:
+        """The form addresses are compared in. Local parts may differ by case by the RFC, and never do in practice."""
+        return self.address.lower()
+
+
+_SPECIAL = re.compile(r'[",;:<>()\\\[]')
+_BARE = re.compile(r"[^\s<>\"(),;:\[\]\\]+@[^\s<>\"(),;:\\]+")
+_SIMPLE = re.compile(
+    rb'\s*(?:"?([A-Za-z0-9 ._-]*?)"?\s*<([A-Za-z0-9.!#$%&\'*+/=?^_`{|}~-]+@[A-Za-z0-9.-]+)>|([A-Za-z0-9.!#$%&\'*+/=?^_`{|}~-]+@[A-Za-z0-9.-]+))\s*'
+)
+_SPACE = re.compile(r"\s+")
+
+
+def parse_addresses(raw: bytes, hint: str = "") -> tuple[Address, ...]:
+    """All mailboxes of a header, groups opened."""
+    if len(raw) < 300 and b"=?" not in raw:
+        simple = _SIMPLE.fullmatch(raw)
+        if simple is not None:
+            name, bracketed, bare = simple.groups()
+            return (Address((name or b"").decode("ascii").strip(), (bracketed or bare).decode("ascii")),)
+    line = unfold(raw[:MAX_HEADER])
+    text = line.decode("ascii") if line.isascii() and b"\x1b" not in line else decode_charset(line, "", hint)[0]
+    found = _parse(text)
+    if not any(a.address for a in found) and "=?" in text:
+        # the whole address was put into an encoded word
+        again = _parse(decode_words(text))
+        found = again if any(a.address for a in again) else found
+    return tuple(found)
+
+
+def first_address(raw: bytes | None, hint: str = "") -> Address | None:
+    """The first mailbox that has an address, or the first name."""
+    if raw is None:
+        return None
+    found = parse_addresses(raw, hint)
+    for address in found:
+        if address.address:
+            return address
+    return found[0] if found else None
+
+
+def _parse(text: str) -> list[Address]:
+    out: list[Address] = []
+    words: list[str] = []  # what stands before an angle address: the display name, or the address itself
+    comments: list[str] = []
+    bracketed = ""
+    at = 0
+    size = len(text)
+    no_quote = no_comment = no_bracket = False  # searched to the end once: not again
+    while at < size and len(out) < MAX_ADDRESSES:
+        special = _SPECIAL.search(text, at)
+        if special is None:
+            words.append(text[at:])
+            break
+        if special.start() > at:
+            words.append(text[at : special.start()])
+        at = special.start()
+        char = text[at]
+        if char == '"' and not no_quote:
+            end = _closing_quote(text, at + 1)
+            if end < 0:
+                no_quote = True
+            else:
+                words.append(text[at : end + 1])
+                at = end + 1
+                continue
+        elif char == "(" and not no_comment:
+            end = text.find(")", at)
+            if end < 0:
+                no_comment = True
+            else:
+                comments.append(text[at + 1 : end])
+                at = end + 1
+                continue
+        elif char == "<" and not no_bracket:
+            end = text.find(">", at)
+            if end < 0:
+                no_bracket = True
+                bracketed = bracketed or text[at + 1 :].strip(" ,;")
+                at = size
+                continue
+            inner = text[at + 1 : end]
+            if "@" in inner or not bracketed:
+                nested = inner.rfind("<")
+                bracketed = inner[nested + 1 :]
+            at = end + 1
+            continue
+        elif char == "[" and text.find("]", at, at + 64) > 0:  # a domain literal
+            end = text.find("]", at, at + 64)
+            words.append(text[at : end + 1])
+            at = end + 1
+            continue
+        elif char in ",;" and (char == ";" or bracketed or _looks_whole(words)):
+            _add(out, words, comments, bracketed)
+            words, comments, bracketed = [], [], ""
+            at += 1
+            continue
+        elif char == ":" and words and "@" not in "".join(words) and not bracketed:  # a group's name
+            words, comments = [], []
+            at += 1
+            continue
+        words.append(char)
+        at += 1
+    _add(out, words, comments, bracketed)
+    return out
+
+
+def _looks_whole(words: list[str]) -> bool:
+    """Before a comma: an address, rather than the first half of `Name, Given <address>`."""
+    return "@" in "".join(words)
+
+
+def _closing_quote(text: str, at: int) -> int:
+    while True:
+        end = text.find('"', at)
+        if end < 0:
+            return -1
+        slashes = 0
+        while end - slashes - 1 >= at and text[end - slashes - 1] == "\\":
+            slashes += 1
+        if slashes % 2 == 0:
+            return end
+        at = end + 1
+
+
+def _add(out: list[Address], words: list[str], comments: list[str], bracketed: str) -> None:
+    joined = "".join(words).strip()
+    if not joined and not bracketed:
+        return
+    if bracketed:
+        address = _clean(bracketed)
+        name = _name(joined)
+        if "@" not in address:  # `a@b.example <Name>`, or a local name
+            bare = _BARE.search(joined)
+            if bare:
+                address, name = bare[0], _name(bracketed)
+    else:
+        bare = _BARE.search(joined) if '"' not in joined or " " in joined.strip() else None
+        if bare:
+            address = bare[0]
+            name = _name(joined[: bare.start()] + " " + joined[bare.end() :])
+        elif "@" in joined:
+            address, name = _clean(joined), ""
+        else:
+            address, name = "", _name(joined)
+    if not name and comments:
+        name = _name(comments[-1])
+    if address or name:
+        out.append(Address(name, address))
+
+
+def _clean(address: str) -> str:
+    address = _SPACE.sub("", address)
+    if address.startswith("@") and ":" in address:  # a source route (RFC 5322, 4.4)
+        address = address.rpartition(":")[2]
+    address = address.removeprefix("mailto:").removeprefix("MAILTO:").removeprefix("SMTP:").removeprefix("smtp:")
+    return address.strip("<>'\",;")[:320]
+
+
+def _name(text: str) -> str:
+    text = text.strip()
+    if '"' in text:
+        text = text.replace('\\"', "\x00").replace('"', "").replace("\x00", '"').replace("\\\\", "\\")
+    if "=?" in text:
+        text = decode_words(text)
+    text = _SPACE.sub(" ", text).strip()
+    if len(text) > 1 and text[0] == text[-1] == "'":
+        text = text[1:-1]
+    return "".join(c for c in text if c.isprintable() or c == " ")[:300]

@@ -1,0 +1,2 @@
+def visible(text: str, html: str | None = None) -> str:
+    return text
