@@ -139,7 +139,11 @@ WEBHOOK_DELIVERIES = Collection(
     "webhook_deliveries",
     WebhookDelivery,
     fields=("webhook_id", "status", "next_at", "created_at"),
-    indexes=(("status", "next_at"), ("webhook_id", "created_at"), ("webhook_id", "status")),
+    indexes=(
+        ("status", "created_at"),
+        ("webhook_id", "created_at"),
+        ("webhook_id", "status", "next_at"),
+    ),
 )
 DECISIONS = Collection("decisions", Decision, fields=("conversation_id", "message_id"), indexes=(("conversation_id",),))
 RULE_SETS = Collection("rule_sets", RuleSetVersion, fields=("number",), unique=(Unique("number", ("number",)),))
