@@ -6,6 +6,7 @@ package is written to PyMongo's types. Motor reached its end of life in May 2026
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 from collections.abc import Awaitable
 from datetime import UTC
@@ -63,29 +64,36 @@ async def aw(value: Any) -> Any:
     return await value if inspect.isawaitable(value) else value
 
 
-def _new_client(url: str, driver: Driver) -> Client:
-    given = {name.lower() for name, _ in parse_qsl(url.partition("?")[2], keep_blank_values=True)}
-    options = {name: value for name, value in _OPTIONS.items() if name.lower() not in given}
-    if driver == "pymongo":
-        return AsyncMongoClient(url, **options)
+def _motor_class() -> type[Any]:
     try:
         from motor.motor_asyncio import AsyncIOMotorClient  # noqa: PLC0415 - only where it was chosen
     except ImportError as error:
         raise StoreUnavailable(
             "the MongoDB driver motor is not installed: pip install 'omnigate[motor]', or choose pymongo"
         ) from error
-    return cast("Client", AsyncIOMotorClient(url, **options))
+    return cast("type[Any]", AsyncIOMotorClient)
 
 
-def connect(url: str, driver: Driver) -> tuple[Client, Database]:
+async def connect(url: str, driver: Driver) -> tuple[Client, Database]:
     """A client, and the database the URL names (`omnigate` if none). No server is reached yet.
 
     Raises StoreUnavailable if the URL cannot be used or the driver is not installed."""
+    kind: type[Any] = AsyncMongoClient if driver == "pymongo" else await asyncio.to_thread(_motor_class)
+    given = {name.lower() for name, _ in parse_qsl(url.partition("?")[2], keep_blank_values=True)}
+    options = {name: value for name, value in _OPTIONS.items() if name.lower() not in given}
     try:
-        client = _new_client(url, driver)
+        client: Client = kind(url, **options)
         database = client.get_default_database(
             DEFAULT_DATABASE, codec_options=CODEC, write_concern=DURABLE, read_concern=COMMITTED
         )
     except (ConfigurationError, ValueError, TypeError) as error:
         raise StoreUnavailable(f"the address of the store cannot be used: {error}") from error
     return client, database
+
+
+async def disconnect(client: Client, driver: Driver) -> None:
+    """Motor's `close` talks to the server in the thread that calls it."""
+    if driver == "motor":
+        await asyncio.to_thread(cast("Any", client).close)
+    else:
+        await client.close()

@@ -12,31 +12,29 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import dataclass
 from datetime import datetime
 
-import msgspec
 import structlog
 from pymongo.errors import OperationFailure, PyMongoError
 
 from gateway.errors import CursorGone, StoreUnavailable
-from gateway.model.event import Event
 from gateway.store.contract import FeedItem
 from gateway.store.mongo.driver import CODEC, Client, Database, Raw, Session, aw
+from gateway.store.mongo.events import events_of
 from gateway.store.mongo.failures import HISTORY_LOST, Patience, insist, passing, unavailable
 from gateway.store.mongo.indexes import EVENTS, META
 from gateway.store.mongo.position import Position
 
 _log = structlog.get_logger(__name__)
 
-BATCH = 500
-"""Events in one answer of the server."""
+BATCH = 100
+"""Commits in one answer of the server."""
 
 _WAIT_MS = 1_000
 """How long the server holds a question for new events open."""
 
 _PIPELINE: list[Raw] = [
     {"$match": {"operationType": "insert"}},
-    {"$project": {"clusterTime": 1, "fullDocument.n": 1, "fullDocument.at": 1, "fullDocument.event": 1}},
+    {"$project": {"clusterTime": 1, "fullDocument.n": 1, "fullDocument.events": 1}},
 ]
-_event = msgspec.json.Decoder(Event)
 
 
 class Feed:
@@ -75,13 +73,14 @@ class Feed:
                     async for rows, token in stream:
                         items = []
                         for row in rows:
-                            place = Position.at(row["clusterTime"], row["fullDocument"]["n"])
-                            if place <= last:
-                                continue
-                            if trimmed is not None and trimmed.covers(place, row["fullDocument"]["at"]):
-                                raise CursorGone("the feed no longer reaches back to this cursor")
-                            last = place
-                            items.append(FeedItem(str(place), _event.decode(row["fullDocument"]["event"])))
+                            for ordinal, event in events_of(row["fullDocument"]):
+                                place = Position.at(row["clusterTime"], ordinal)
+                                if place <= last:
+                                    continue
+                                if trimmed is not None and trimmed.covers(place, event.at):
+                                    raise CursorGone("the feed no longer reaches back to this cursor")
+                                last = place
+                                items.append(FeedItem(str(place), event))
                         reach = {"resumeAfter": token}
                         patience = Patience(self._patience)
                         if items:
@@ -134,8 +133,12 @@ class Feed:
             rising = {"_id": "feed", "$or": [{"before": {"$exists": False}}, {"before": {"$lte": before}}]}
             mark = {"before": before, "until": head.timestamp}
             await self._database[META].update_one(rising, {"$set": mark})
-            result = await self._database[EVENTS].delete_many({"at": {"$lt": before}})
-            return result.deleted_count
+            events = self._database[EVENTS]
+            old = {"at": {"$lt": before}}
+            counted = await aw(events.aggregate([{"$match": old}, {"$group": {"_id": None, "n": {"$sum": "$count"}}}]))
+            total = [row["n"] async for row in counted]
+            await events.delete_many(old)
+            return total[0] if total else 0
 
         return await insist(self._patience, attempt)
 

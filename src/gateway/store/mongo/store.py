@@ -19,7 +19,7 @@ from gateway.store.mongo import indexes, migrations
 from gateway.store.mongo.blobs import MongoBlobs
 from gateway.store.mongo.codec import codec
 from gateway.store.mongo.committer import Committer
-from gateway.store.mongo.driver import Client, Database, Driver, Raw, aw, connect
+from gateway.store.mongo.driver import Client, Database, Driver, Raw, connect, disconnect
 from gateway.store.mongo.failures import PATIENCE, insist, unavailable
 from gateway.store.mongo.feed import Feed
 from gateway.store.mongo.leases import Leases
@@ -48,7 +48,7 @@ class MongoStore(Store):
         self._client: Client | None = None
 
     async def open(self) -> None:
-        self._client, self._database = connect(self._url, self._driver)
+        self._client, self._database = await connect(self._url, self._driver)
         try:
             await self._open(self._client, self._database)
         except BaseException:
@@ -86,7 +86,7 @@ class MongoStore(Store):
     async def _disconnect(self) -> None:
         client, self._client = self._client, None
         if client is not None:
-            await aw(client.close())
+            await disconnect(client, self._driver)
 
     async def ping(self) -> None:
         quick = self._database[indexes.META].with_options(
