@@ -175,7 +175,7 @@ class Transactions:
         plan += [(InsertOne({"_id": write.id}), write) for write in absent]
         plan += [(DeleteOne({"_id": write.id}), write) for write in absent]
         if plan:
-            result = await self._bulk(session, name, plan)
+            result = await self._bulk(session, name, plan, gone)
             removed, touched = len(gone) + len(absent), len(checks) - len(absent)
             if result.deleted_count != removed or result.matched_count != touched:
                 raise _Mismatch(gone + checks)
@@ -185,15 +185,20 @@ class Transactions:
             if r.write.op == "load" and r.body is not None
         ]
         if loads:
-            await self._bulk(session, name, loads)
+            await self._bulk(session, name, loads, [])
 
-    async def _bulk(self, session: Session, name: str, plan: list[tuple[_Operation, Write]]) -> BulkWriteResult:
+    async def _bulk(
+        self, session: Session, name: str, plan: list[tuple[_Operation, Write]], gone: list[Write]
+    ) -> BulkWriteResult:
         try:
             return await self._database[name].bulk_write([operation for operation, _ in plan], session=session)
         except BulkWriteError as error:
-            failed = (error.details or {}).get("writeErrors") or [{}]
+            details = error.details or {}
+            failed = details.get("writeErrors") or [{}]
             if failed[0].get("code") != DUPLICATE_KEY:
                 raise
+            if details.get("nRemoved") != len(gone):  # what was not removed is in the way of what replaces it
+                raise _Mismatch(gone) from None
             write = plan[failed[0]["index"]][1]
             if write.op == "check":
                 raise _Mismatch([write]) from None
