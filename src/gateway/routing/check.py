@@ -12,7 +12,7 @@ from gateway.routing.names import Names, QueueName
 from gateway.routing.problem import RuleProblem, Severity, did_you_mean
 from gateway.routing.rule import Rule
 
-_MAX_PAIRS = 500_000
+_MAX_PAIRS = 300_000
 """Pairs of rules compared at most when looking for unreachable ones."""
 
 
@@ -44,6 +44,10 @@ def _unreachable(rules: Sequence[Rule]) -> Iterable[RuleProblem]:
             what = "takes every message" if not earlier.conjuncts else "matches all that this one could"
             where = "" if earlier.file == rule.file else f" in {earlier.file}"
             yield _problem(rule, f"is never reached: rule {earlier.id} (line {earlier.line}{where}) {what}", "error")
+        elif catchers.spent:
+            text = "so many rules come before this one that it and later ones were not all checked for being reached"
+            yield _problem(rule, text, "warning")
+            return
         elif not rule.goes_on:
             catchers.add(rule)
 
@@ -55,38 +59,49 @@ class _Catchers:
         self._always: list[Rule] = []
         self._by_value: dict[tuple[str, str], list[Rule]] = {}
         self._by_field: dict[str, list[Rule]] = {}
+        self._fields: dict[str, frozenset[str]] = {}
         self._pairs = 0
 
+    @property
+    def spent(self) -> bool:
+        """As many pairs were compared as may be."""
+        return self._pairs > _MAX_PAIRS
+
     def add(self, rule: Rule) -> None:
-        equal = [test for test in rule.conjuncts if isinstance(test, Test) and _is_equality(test)]
-        single = [test for test in rule.conjuncts if isinstance(test, Test)]
+        tests = [test for test in rule.conjuncts if isinstance(test, Test)]
+        equal = [test for test in tests if _is_equality(test)]
+        self._fields[rule.id] = frozenset(test.field.name for test in tests)
         if not rule.conjuncts:
             self._always.append(rule)
         elif equal:
             anchor = min(equal, key=lambda test: len(test.values))
-            for value in anchor.values:
-                self._by_value.setdefault((anchor.field.name, fold(str(value))), []).append(rule)
+            for value in set(anchor.folded):
+                self._by_value.setdefault((anchor.field.name, value), []).append(rule)
         else:
-            self._by_field.setdefault(single[0].field.name if single else "", []).append(rule)
+            self._by_field.setdefault(tests[0].field.name if tests else "", []).append(rule)
 
     def catching(self, rule: Rule) -> Rule | None:
         """An earlier rule that leaves nothing for this one."""
+        fields = frozenset(test.field.name for test in tests_in(rule.condition))
+        events = set(rule.on)
         for earlier in self._near(rule):
-            self._pairs += 1
-            if self._pairs > _MAX_PAIRS:
-                return None
-            if set(rule.on) <= set(earlier.on) and implies_all(rule.conjuncts, earlier.conjuncts):
-                return earlier
+            if self._fields[earlier.id] <= fields:
+                self._pairs += 1
+                if self.spent:
+                    return None
+                if events <= set(earlier.on) and implies_all(rule.conjuncts, earlier.conjuncts):
+                    return earlier
         return None
 
     def _near(self, rule: Rule) -> Iterable[Rule]:
+        """Rules that share a field with this one, and a value where that settles it."""
         yield from self._always
         yield from self._by_field.get("", ())
         for part in rule.conjuncts:
             for test in {(test.field.name, test.operator): test for test in tests_in(part)}.values():
                 yield from self._by_field.get(test.field.name, ())
                 if _is_equality(test):
-                    yield from self._by_value.get((test.field.name, fold(str(test.values[0]))), ())
+                    yield from self._by_value.get((test.field.name, test.folded[0]), ())
 
 
 def _is_equality(test: Test) -> bool:

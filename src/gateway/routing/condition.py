@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from dataclasses import field as dataclass_field
 from typing import Any
 
 from gateway.routing.fields import Field, Kind
+from gateway.routing.fold import fold
 from gateway.routing.hours import Spans
 from gateway.routing.operators import OPERATORS
 
@@ -23,6 +25,12 @@ class Test:
     spans: Spans = ()
     line: int = 0
     column: int = 0
+    folded: tuple[Any, ...] = dataclass_field(init=False, compare=False)
+    """The values as they are compared: texts folded."""
+
+    def __post_init__(self) -> None:
+        folded = tuple([fold(value) if isinstance(value, str) else value for value in self.values])
+        object.__setattr__(self, "folded", folded)  # frozen: set once, here
 
     __test__ = False  # not a test case, though it is called one
 

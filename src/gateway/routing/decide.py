@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Sequence
+from typing import TypeVar
 
+from gateway.routing.actions import Actions
 from gateway.routing.facts import Facts
 from gateway.routing.outcome import Outcome, RuleReply
 from gateway.routing.plan import FAULT, MATCHED
 from gateway.routing.rule import Rule
 from gateway.routing.ruleset import RuleSet
+
+T = TypeVar("T")
 
 _ROBOTS = frozenset({"bounce", "complaint", "auto_reply", "receipt"})
 
@@ -23,7 +26,7 @@ def decide(ruleset: RuleSet, facts: Facts) -> Outcome:
     outcomes = bytearray(plan.template)
     matched: list[Rule] = []
     errors: list[tuple[str, str]] = []
-    for entry in plan.entries:
+    for entry in ruleset.planner.entries(plan, facts):
         try:
             for check, code in entry.checks:
                 if not check(facts):
@@ -45,48 +48,75 @@ def decide(ruleset: RuleSet, facts: Facts) -> Outcome:
 def _merge(
     ruleset: RuleSet, facts: Facts, matched: list[Rule], outcomes: bytes, errors: tuple[tuple[str, str], ...]
 ) -> Outcome:
-    single: dict[str, Any] = {}
-    for rule in matched:
-        actions = rule.actions
-        for name in ("priority", "assign", "sla", "language", "open_case"):
-            if name not in single and (value := getattr(actions, name)) is not None:
-                single[name] = value
-        if "queue" not in single and (queue := actions.queue or actions.bot) is not None:
-            single["queue"], single["bot"], single["queue_reason"] = queue, actions.bot, f"rule {rule.id}"
-    if "queue" not in single and facts.event != "message":
-        why = "the matching rules name no queue" if matched else "no rule matched"
-        single["queue"], single["queue_reason"] = ruleset.default_queue, f"{why}: default queue"
-    add, remove = _tags(matched)
-    everything = [rule.actions for rule in matched]
+    if not matched:
+        starts = facts.event != "message"
+        return Outcome(
+            rules_version=ruleset.version,
+            outcomes=outcomes,
+            queue=ruleset.default_queue if starts else None,
+            queue_reason="no rule matched: default queue" if starts else "",
+            errors=errors,
+        )
+    done = [rule.actions for rule in matched]
+    add, remove = _tags(done)
+    queue, bot, reason = _queue(ruleset, facts, matched)
     return Outcome(
         rules_version=ruleset.version,
         outcomes=outcomes,
         matched=tuple([rule.id for rule in matched]),
-        actions=tuple([actions.document for actions in everything]),
+        actions=tuple([actions.document for actions in done]),
+        queue=queue,
+        queue_reason=reason,
+        bot=bot,
+        assign=_first([actions.assign for actions in done]),
+        priority=_first([actions.priority for actions in done]),
         tags_add=add,
         tags_remove=remove,
-        skills=_joined(actions.skills for actions in everything),
+        skills=_joined([actions.skills for actions in done]),
+        sla=_first([actions.sla for actions in done]),
+        language=_first([actions.language for actions in done]),
         replies=_replies(matched, facts),
-        close=any(actions.close for actions in everything),
-        notify=_joined(actions.notify for actions in everything),
-        webhooks=_joined(actions.webhooks for actions in everything),
+        close=True in [actions.close for actions in done],
+        open_case=_first([actions.open_case for actions in done]),
+        notify=_joined([actions.notify for actions in done]),
+        webhooks=_joined([actions.webhooks for actions in done]),
         errors=errors,
-        **single,
     )
 
 
-def _tags(matched: Iterable[Rule]) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Of a tag that one rule adds and another removes, the first rule's word counts."""
-    said: dict[str, bool] = {}
+def _queue(ruleset: RuleSet, facts: Facts, matched: Sequence[Rule]) -> tuple[str | None, str | None, str]:
+    """(queue, bot, reason)"""
     for rule in matched:
-        for tag in rule.actions.tags_add:
+        queue = rule.actions.queue or rule.actions.bot
+        if queue is not None:
+            return queue, rule.actions.bot, f"rule {rule.id}"
+    if facts.event == "message":
+        return None, None, ""
+    return ruleset.default_queue, None, "the matching rules name no queue: default queue"
+
+
+def _first(values: Sequence[T | None]) -> T | None:
+    """The first that is set: an earlier rule's word counts."""
+    for value in values:
+        if value is not None:
+            return value
+    return None
+
+
+def _tags(done: Sequence[Actions]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Of a tag that one rule adds and another removes, the first rule's word counts."""
+    if len(done) == 1:
+        return done[0].tags_add, done[0].tags_remove
+    said: dict[str, bool] = {}
+    for actions in done:
+        for tag in actions.tags_add:
             said.setdefault(tag, True)
-        for tag in rule.actions.tags_remove:
+        for tag in actions.tags_remove:
             said.setdefault(tag, False)
     return tuple([tag for tag, add in said.items() if add]), tuple([tag for tag, add in said.items() if not add])
 
 
-def _replies(matched: Iterable[Rule], facts: Facts) -> tuple[RuleReply, ...]:
+def _replies(matched: Sequence[Rule], facts: Facts) -> tuple[RuleReply, ...]:
     if facts.kind in _ROBOTS:
         return ()
     return tuple(
@@ -98,5 +128,6 @@ def _replies(matched: Iterable[Rule], facts: Facts) -> tuple[RuleReply, ...]:
     )
 
 
-def _joined(parts: Iterable[tuple[str, ...]]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys([item for part in parts for item in part]))
+def _joined(parts: Sequence[tuple[str, ...]]) -> tuple[str, ...]:
+    """One after the other, without repeats."""
+    return parts[0] if len(parts) == 1 else tuple(dict.fromkeys([item for part in parts for item in part]))

@@ -92,6 +92,10 @@ class Facts:
         return fold(self.text[:TEXT_LIMIT])
 
     @cached_property
+    def text_folded_bytes(self) -> bytes:
+        return self.text_folded.encode("utf-8", "replace")
+
+    @cached_property
     def subject_folded(self) -> str:
         return fold(self.subject[:TEXT_LIMIT])
 

@@ -7,7 +7,6 @@ from collections.abc import Iterable
 from gateway.routing.compare import language_keys
 from gateway.routing.condition import All, Always, AnyOf, Condition, Not, Test
 from gateway.routing.fields import Kind
-from gateway.routing.fold import fold
 
 
 def implies_all(narrow: Iterable[Condition], wide: Iterable[Condition]) -> bool:
@@ -36,7 +35,7 @@ def implies(narrow: Condition, wide: Condition) -> bool:
 def _test_implies(narrow: Test, wide: Test) -> bool:
     if narrow.field.name != wide.field.name:
         return False
-    if narrow.operator == wide.operator and narrow.zone == wide.zone and set(narrow.values) == set(wide.values):
+    if narrow.operator == wide.operator and narrow.zone == wide.zone and narrow.values == wide.values:
         return True
     if narrow.field.kind in (Kind.HOURS, Kind.ANY):
         return False
@@ -52,8 +51,8 @@ def _test_implies(narrow: Test, wide: Test) -> bool:
     if narrow.field.kind in (Kind.TEXT, Kind.STRING):
         return _text_implies(narrow, wide)
     if narrow.field.kind is Kind.LIST and one in ("has", "has_any", "has_all") and other in ("has", "has_any"):
-        some = set(map(fold, narrow.values)) & set(map(fold, wide.values))
-        return bool(some) if one == "has_all" else set(map(fold, narrow.values)) <= set(map(fold, wide.values))
+        ours, theirs = set(narrow.folded), set(wide.folded)
+        return bool(ours & theirs) if one == "has_all" else ours <= theirs
     return False
 
 
@@ -63,16 +62,14 @@ _RANGES = ("gt", "gte", "lt", "lte", "between")
 
 def _within(narrow: Test, wide: Test) -> bool:
     if narrow.field.kind is Kind.LANGUAGE:
-        wanted = {fold(value) for value in wide.values}
+        wanted = set(wide.folded)
         return all(wanted & set(language_keys(value)) for value in narrow.values)
-    fold_value = fold if narrow.field.kind in (Kind.STRING, Kind.TEXT) else lambda value: value
-    return {fold_value(value) for value in narrow.values} <= {fold_value(value) for value in wide.values}
+    return set(narrow.folded) <= set(wide.folded)
 
 
 def _text_implies(narrow: Test, wide: Test) -> bool:
     """A text that contains "refund please" contains "refund"; one that is "refund" does too."""
-    ours = [fold(str(value)) for value in narrow.values]
-    theirs = [fold(str(value)) for value in wide.values]
+    ours, theirs = narrow.folded, wide.folded
     one, other = narrow.operator, wide.operator
     if other == "contains" and one in (*_EQUAL, "contains", "starts_with", "ends_with"):
         return all(any(word in mine for word in theirs) for mine in ours)

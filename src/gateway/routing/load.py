@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from typing import get_args
+from collections.abc import Mapping, Sequence
+from typing import Any, get_args
 
 import msgspec
 
@@ -19,7 +19,7 @@ from gateway.routing.report import Report
 from gateway.routing.rule import Example, Rule, ordered_conjuncts
 from gateway.routing.ruleset import RuleSet, hash_of
 from gateway.routing.run_tests import run_tests
-from gateway.routing.source import Node, kind_of, parse
+from gateway.routing.source import Node, kind_of, node_from, parse
 
 FILE_KEYS: dict[str, str] = {
     "owner": "the team that keeps the file; the rules' owner where they name none",
@@ -63,11 +63,26 @@ def load(files: Sequence[tuple[str, str]], names: Names | None = None, *, versio
 
     Takes about a millisecond a rule: call it in a thread. `names`: what there is to refer to; None: not checked.
     """
-    names = names or Names()
-    loading = _Loading(names)
+    loading = _Loading(names or Names())
     for name, text in sorted(files):
         loading.read_file(name, text)
-    problems = loading.problems
+    return _finish(loading, version, hash_of(sorted(files)))
+
+
+def load_values(values: Mapping[str, Any], names: Names | None = None, *, version: int = 0) -> Loaded:
+    """As `load`, of files that are values already (a program made them): file name → what its YAML would say.
+
+    Problems then have no lines. Takes a tenth of the time, since most of it goes into reading YAML."""
+    loading = _Loading(names or Names())
+    for name, value in sorted(values.items()):
+        report = Report(name)
+        loading.read_tree(node_from(value), report)
+        loading.keep(report)
+    return _finish(loading, version, hash_of([(name, repr(value)) for name, value in sorted(values.items())]))
+
+
+def _finish(loading: _Loading, version: int, hash: str) -> Loaded:
+    names, problems = loading.names, loading.problems
     if not loading.failed:
         problems = [*problems, *check_set(loading.rules, names, loading.default_queue)]
     problems = sorted(problems, key=lambda problem: (problem.file, problem.line, problem.column))
@@ -78,7 +93,7 @@ def load(files: Sequence[tuple[str, str]], names: Names | None = None, *, versio
         examples=loading.examples,
         default_queue=loading.default_queue,
         version=version,
-        hash=hash_of(sorted(files)),
+        hash=hash,
     )
     return Loaded(ruleset=ruleset, problems=tuple(problems))
 
@@ -119,6 +134,9 @@ class _Loading:
             report.add(Node(None), "the file has no rules", "warning")
         elif node is not None:
             self.read_tree(node, report)
+        self.keep(report)
+
+    def keep(self, report: Report) -> None:
         self.problems.extend(report.problems)
         self.failed = self.failed or any(problem.severity == "error" for problem in report.problems)
 
