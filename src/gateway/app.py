@@ -13,15 +13,16 @@ import json
 import os
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
+from datetime import timedelta
 from pathlib import Path
 
 import aiohttp
 import structlog
 
 from gateway.connector import Capabilities
-from gateway.errors import CursorGone
 from gateway.model.access import SYSTEM
 from gateway.model.document import Clock, IdSource, SystemClock, token
+from gateway.model.event import Event
 from gateway.registry import Registry
 from gateway.service import first_start
 from gateway.service.access import Access
@@ -33,7 +34,7 @@ from gateway.service.contacts import Contacts
 from gateway.service.conversations import Conversations
 from gateway.service.directory import Directory
 from gateway.service.dispatch import Dispatcher
-from gateway.service.feed import Feed
+from gateway.service.feed import Entry, Feed
 from gateway.service.fetch import Fetcher
 from gateway.service.guard import Guard
 from gateway.service.hooks import Hooks
@@ -56,6 +57,9 @@ log = structlog.get_logger("app")
 
 BUSY_INTAKE = 64
 """Messages waiting from which on background work gives way."""
+
+LOCAL_TOKEN_LIFE = timedelta(days=400)
+"""Revoked at a regular stop; those of killed processes end by themselves."""
 
 RESTART_SECONDS = (0.2, 1.0, 5.0, 15.0)
 
@@ -83,7 +87,6 @@ class Gateway:
         self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> Gateway:
-        self.failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         async with AsyncExitStack() as stack:
             await self._start(stack)
             self._stack = stack.pop_all()
@@ -91,14 +94,13 @@ class Gateway:
 
     async def __aexit__(self, *exc: object) -> None:
         await self._stack.aclose()
-        self.failed.cancel()
 
     async def _start(self, stack: AsyncExitStack) -> None:
         settings, clock, ids = self.settings, self.clock, self.ids
         data = settings.data_dir
         await asyncio.to_thread(lambda: data.mkdir(parents=True, exist_ok=True))
         keys = await asyncio.to_thread(load_keys, data, settings.secret_key)
-        registry = self._registry or await asyncio.to_thread(Registry)
+        registry = self._registry if self._registry is not None else await asyncio.to_thread(Registry)
         seal = Seal(*keys)
         store = open_store(settings.store_url, data, clock, mongo_driver=settings.mongo_driver)
         await store.open()
@@ -170,16 +172,15 @@ class Gateway:
             max_batch=settings.intake_batch,
         )
         supervisor = Supervisor(
-            store=store,
-            clock=clock,
-            directory=directory,
+            store,
+            clock,
+            directory,
             registry=registry,
             seal=seal,
             intake=intake,
-            http=http,
             fetch=fetcher,
-            guard=guard,
-            logs=logs,
+            http=http,
+            channel_logs=logs,
             node=self.node,
             public_url=settings.public_url,
         )
@@ -188,7 +189,9 @@ class Gateway:
             store, clock, ids, directory, dispatcher, attachments, recent, capabilities, outbox.notify
         )
         contacts = Contacts(store=store, clock=clock, ids=ids, audit=audit, node=self.node)
-        webhooks = Webhooks(store, feed, clock, ids, seal, guard, self.node)
+        webhooks = Webhooks(
+            store=store, feed=feed, clock=clock, ids=ids, seal=seal, guard=guard, node=self.node
+        )
         indexer = Indexer(store, feed, clock, self.node, busy=lambda: intake.pending > BUSY_INTAKE)
         housekeeping = Housekeeping(
             store, clock, self.node, wake_snoozed=conversations.wake_snoozed, event_days=settings.event_days
@@ -213,10 +216,10 @@ class Gateway:
             contacts=contacts,
             outbox=outbox,
             supervisor=supervisor,
-            hooks=Hooks(directory=directory, supervisor=supervisor, logs=logs),
+            hooks=Hooks(directory, registry, supervisor, logs),
             webhooks=webhooks,
         )
-        feed.on_event(outbox.heard)
+        feed.on_event(lambda entries: _tell(outbox, entries))
 
         workers = await stack.enter_async_context(Workers())
         workers.keep("feed", feed.run)
@@ -242,23 +245,23 @@ class Gateway:
         gc.set_threshold(50_000, 20, 20)
 
     async def _follow_directory(self, feed: Feed, directory: Directory, dispatcher: Dispatcher) -> None:
-        """Take in other nodes' changes; where the feed does not reach back, read everything anew."""
-        cursor = feed.head
-        while True:
-            try:
-                async for entry in feed.each(cursor):
-                    cursor = entry.cursor
-                    await directory.follow_event(entry.event)
-                    if entry.event.type in ("agent.state", "config.changed"):
-                        dispatcher.poke()
-                return
-            except CursorGone:
-                cursor = feed.head
-                await directory.load()
+        """Take in other nodes' changes; where events were missed, read everything anew."""
+
+        async def handle(event: Event) -> None:
+            await directory.follow_event(event)
+            if event.type in ("agent.state", "config.changed"):
+                dispatcher.poke()
+
+        await feed.each(handle, directory.load)
 
     async def _leave_address(self, stack: AsyncExitStack, data: Path, access: Access) -> None:
         """`run.json`: lets the command line on this machine reach this process, as an admin."""
-        made, self.local_token = await access.create_token(SYSTEM, name=f"command line {self.node}", role="admin")
+        made, self.local_token = await access.create_token(
+            SYSTEM,
+            name=f"command line {self.node}",
+            role="admin",
+            expires_at=self.clock.now() + LOCAL_TOKEN_LIFE,
+        )
         stack.push_async_callback(access.revoke_token, SYSTEM, made.id)
         if not self._connectors:
             return
@@ -271,6 +274,11 @@ class Gateway:
 
         await asyncio.to_thread(write)
         stack.push_async_callback(asyncio.to_thread, lambda: path.unlink(missing_ok=True))
+
+
+def _tell(outbox: Outbox, entries: Sequence[Entry]) -> None:
+    for entry in entries:
+        outbox.heard(entry.event)
 
 
 class Workers:
