@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import ssl
 import time
-from functools import partial
 
 from connectors.mail import MailSettings, trouble
 from connectors.mail.imap import LineLost, Refusal, Session
@@ -17,7 +16,7 @@ from connectors.mail.restraint import DailyLimit, refuse_robots
 from connectors.mail.smtp import Sender
 from connectors.mail.tokens import Tokens
 from connectors.mail.watch import Watcher
-from gateway.connector import CheckResult, Connector, Context, Outgoing, Sent
+from gateway.connector import CheckResult, Connector, Context, Inbound, Outgoing, Sent
 from gateway.errors import SendError, Unauthorized
 from gateway.model.inbox import Health
 
@@ -33,13 +32,13 @@ class MailConnector(Connector):
         self._tls_context: ssl.SSLContext | None = None
         self._sender = Sender(settings, self._tls, self._oauth.token)
         self._limit = DailyLimit(settings.automatic_per_day, context.sink)
-        parse = partial(
-            to_inbound,
-            own_addresses=frozenset(address.lower() for address in (settings.address, *settings.aliases)),
-            verify_token=self._tokens.verify,
-        )
-        self._reader = Reader(parse, context.log)
+        self._own = frozenset(address.lower() for address in (settings.address, *settings.aliases))
+        self._reader = Reader(self._parse, context.log)
         self._imap = f"the IMAP server {settings.imap_host}:{settings.imap_port}"
+
+    def _parse(self, source: bytes) -> Inbound:
+        now = self._context.clock.now()
+        return to_inbound(source, own_addresses=self._own, verify_token=self._tokens.verify, now=now)
 
     async def __aexit__(self, *exc: object) -> None:
         await self._sender.close()
@@ -114,7 +113,7 @@ class MailConnector(Connector):
                 name=f"Folder {name}",
                 ok=False,
                 detail=f"cannot be opened: {trouble.shorten(refusal.text)}",
-                action="Check the spelling; folders within folders are written as the server does, for example INBOX/Web.",
+                action="Check the spelling; folders within folders are written as on the server, for example INBOX/Web.",
             )
         return CheckResult(name=f"Folder {name}", ok=True, detail=f"{folder.messages} mails")
 

@@ -166,5 +166,5 @@ def multipart(subtype: str, parts: Sequence[Part], boundary: str) -> Part:
     """The parts together. `boundary` must not be guessable: then no text can hold it."""
     head = f'Content-Type: multipart/{subtype};\r\n boundary="{boundary}"\r\n'
     line = f"--{boundary}\r\n".encode()
-    body = b"".join(line + bytes(part) + (b"" if part.body.endswith(b"\r\n") else b"\r\n") for part in parts)
+    body = b"".join(line + bytes(part) + b"\r\n" for part in parts)  # that line break is the boundary's own
     return Part(head.encode(), body + f"--{boundary}--\r\n".encode())

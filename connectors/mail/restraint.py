@@ -34,7 +34,8 @@ def refuse_robots(message: Outgoing, address: str) -> None:
     local = address.rpartition("@")[0].partition("+")[0]
     if _ROBOT.fullmatch(local):
         raise Permanent(f"no automatic answer goes to {local}@…: robots are not answered by robots", code="robot")
-    if message.reply_to.get("kind") in AUTOMATIC_KINDS:
+    answered = message.reply_to
+    if answered.get("kind") in AUTOMATIC_KINDS or answered.get("automatic") is True or answered.get("bulk") is True:
         raise Permanent("no automatic answer to an automatic mail", code="robot")
 
 
