@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -125,6 +125,9 @@ class Stage:
 
     def connector(self, inbox_id: str) -> Connector | None:
         return self.scripted
+
+    def hold(self, inbox_id: str) -> AbstractContextManager[None]:
+        return nullcontext()
 
     def refused(self, inbox_id: str, connector: Connector, reason: str) -> None:
         self.refusals.append(reason)

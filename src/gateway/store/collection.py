@@ -107,6 +107,7 @@ DELIVERIES = Collection(
         ("shard", "next_at"),
         ("shard", "status"),
         ("inbox_id", "lane", "next_at"),
+        ("inbox_id", "status"),
         ("conversation_id", "status"),
         ("inbox_id", "provider_id"),
         ("inbox_id", "dead", "created_at"),

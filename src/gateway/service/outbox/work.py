@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -44,8 +45,12 @@ class Connectors(Protocol):
         """The inbox's connector, while it can send."""
         ...
 
+    def hold(self, inbox_id: str) -> AbstractContextManager[None]:
+        """While it is held the connector is not closed, within reason."""
+        ...
+
     def refused(self, inbox_id: str, connector: Connector, reason: str) -> None:
-        """The provider refused the account: stop the connector until an admin changes the inbox."""
+        """The provider refused the account: send nothing until an admin changes the inbox."""
         ...
 
 
@@ -135,8 +140,9 @@ class Work:
 
     async def _attempt(self, connector: Connector, parcel: Parcel) -> Sent | SendError:
         try:
-            async with asyncio.timeout(self.send_seconds):
-                return await connector.send(parcel.outgoing)
+            with self.connectors.hold(parcel.message.inbox_id):
+                async with asyncio.timeout(self.send_seconds):
+                    return await connector.send(parcel.outgoing)
         except SendError as error:
             return error
         except Refused as error:
