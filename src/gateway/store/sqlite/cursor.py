@@ -1,4 +1,4 @@
-"""The opaque cursors of listings: the order's field, and where the last page ended."""
+"""The opaque cursors of listings: the order, and where the last page ended."""
 
 from __future__ import annotations
 
@@ -19,19 +19,21 @@ _TYPES: dict[Kind, tuple[type, ...]] = {
 }
 
 
-def encode(field: str, value: Any, id: str) -> str:
+def encode(order: str, value: Any, id: str) -> str:
     """The cursor behind the document with this column value and id."""
-    return base64.urlsafe_b64encode(msgspec.json.encode((field, value, id))).decode().rstrip("=")
+    return base64.urlsafe_b64encode(msgspec.json.encode((order, value, id))).decode().rstrip("=")
 
 
-def decode(field: Field, cursor: str) -> tuple[Any, str]:
-    """(column value, id). Raises Refused for what `encode` did not make for this field."""
+def decode(field: Field, order: str, cursor: str) -> tuple[Any, str]:
+    """(column value, id). Raises Refused for what `encode` did not make for this order of this field."""
     refused = Refused(Problem("after", "this cursor does not belong to this list"))
     try:
         padded = cursor + "=" * (-len(cursor) % 4)
-        name, value, id = msgspec.json.decode(base64.b64decode(padded, b"-_", validate=True), type=tuple[str, Any, str])
+        given, value, id = msgspec.json.decode(
+            base64.b64decode(padded, b"-_", validate=True), type=tuple[str, Any, str]
+        )
     except (msgspec.MsgspecError, binascii.Error, ValueError) as error:
         raise refused from error
-    if name != field.name or not (value is None or isinstance(value, _TYPES[field.kind])):
+    if given != order or not (value is None or isinstance(value, _TYPES[field.kind])):
         raise refused
     return value, id

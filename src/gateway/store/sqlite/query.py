@@ -32,7 +32,7 @@ def find(
     """A page (see `Store.find`)."""
     falling = order.startswith("-")
     field = _field(layout, order.removeprefix("-"))
-    start = None if after is None else cursor.decode(field, after)
+    start = None if after is None else cursor.decode(field, order, after)
     blobs: list[bytes] = []
     for segment in _segments(field, falling, start):
         sql, values = _page_sql(layout, where, field, falling=falling, segment=segment, limit=limit + 1 - len(blobs))
@@ -43,7 +43,7 @@ def find(
     if len(blobs) <= limit:
         return Page(items, None)
     last = items[-1]
-    return Page(items, cursor.encode(field.name, field.value(getattr(last, field.name)), last.id))
+    return Page(items, cursor.encode(order, field.value(getattr(last, field.name)), last.id))
 
 
 def count(connection: sqlite3.Connection, layout: Layout[Any], where: Where, limit: int) -> int:

@@ -11,7 +11,7 @@ from queue import SimpleQueue
 from typing import Any, TypeVar
 
 from gateway import faults
-from gateway.errors import Overloaded, StoreError, StoreUnavailable
+from gateway.errors import GatewayError, Overloaded, Problem, Refused, StoreError, StoreUnavailable
 from gateway.store.batch import Batch
 from gateway.store.sqlite.apply import Mismatch, Prepared, apply, culprit
 from gateway.store.sqlite.connection import unavailable
@@ -22,6 +22,7 @@ Job = Callable[[sqlite3.Connection], T]
 Event = tuple[int, bytes]
 """A committed event's number and its JSON."""
 
+# A value that SQLite has no room for (an integer of more than 64 bits, a text of a gigabyte).
 _BAD_VALUE = (sqlite3.InterfaceError, sqlite3.DataError, sqlite3.IntegrityError)
 
 
@@ -33,6 +34,10 @@ class _Request:
     future: asyncio.Future[Any]
     result: Any = None
     error: BaseException | None = None
+
+
+def _cannot_keep(error: Exception) -> Refused:
+    return Refused(Problem("", f"the store cannot keep this: {error}"))
 
 
 _Encoded = tuple[_Request, Prepared]
@@ -127,6 +132,8 @@ class Writer:
             if isinstance(request.work, Batch):
                 try:
                     encoded.append((request, Prepared(request.work)))
+                except (UnicodeError, OverflowError) as error:
+                    request.error = _cannot_keep(error)
                 except Exception as error:  # the caller's mistake is the caller's to see
                     request.error = error
         return encoded
@@ -150,7 +157,7 @@ class Writer:
                     request.error = error if len(together) == 1 else self._apply_once([(request, part)])
             batches = later
 
-    def _apply_once(self, batches: list[_Encoded]) -> StoreError | OverflowError | None:
+    def _apply_once(self, batches: list[_Encoded]) -> GatewayError | None:
         """Write these batches under a savepoint; on an error nothing of them is written, and it is returned."""
         seq = self._seq
         self._connection.execute("SAVEPOINT batch")
@@ -161,9 +168,7 @@ class Writer:
             self._connection.execute("RELEASE batch")
             if isinstance(error, Mismatch):
                 return culprit(self._connection, error)
-            if isinstance(error, StoreError | OverflowError):
-                return error
-            return StoreUnavailable(f"the store cannot keep such a value: {error}")
+            return error if isinstance(error, StoreError) else _cannot_keep(error)
         self._connection.execute("RELEASE batch")
         self._seq = last
         for request, part in batches:
