@@ -20,19 +20,16 @@ class ApiSettings(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fiel
     """How answers reach the app."""
 
     callback_url: Annotated[
-        str | None,
+        Annotated[str, msgspec.Meta(max_length=2000)] | None,
         msgspec.Meta(
-            title="Callback address",
-            description="Answers are posted here, signed. Empty: the app polls them.",
-            max_length=2000,
+            title="Callback address", description="Answers are posted here, signed. Empty: the app polls them."
         ),
     ] = None
     callback_secret: Annotated[
-        str | None,
+        Annotated[str, msgspec.Meta(max_length=500)] | None,
         msgspec.Meta(
             title="Callback secret",
             description="Signs what is posted to the callback address, and receipts from the app.",
-            max_length=500,
         ),
     ] = None
     timeout_seconds: Annotated[

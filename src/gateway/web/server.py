@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from aiohttp import web
 
 from gateway.errors import Problem, Refused
+from gateway.service.services import Services
+from gateway.web.app import build
 
 BACKLOG = 1024
 KEEP_ALIVE = 75.0
@@ -25,6 +27,14 @@ class Listening:
     def url(self) -> str:
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"http://{host}:{self.port}"
+
+
+@asynccontextmanager
+async def serve(services: Services) -> AsyncIterator[str]:
+    """Serve the services where the settings say; gives the address."""
+    host, port = services.settings.host_port
+    async with serving(build(services), host, port, drain=services.settings.drain_seconds / 2) as listening:
+        yield listening.url
 
 
 @asynccontextmanager

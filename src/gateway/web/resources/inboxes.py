@@ -92,7 +92,7 @@ class CheckView(View, frozen=True, kw_only=True):
 
 class CheckList(View, frozen=True, kw_only=True):
     ok: bool
-    items: list[CheckView]
+    checks: list[CheckView]
 
 
 class LogView(View, frozen=True, kw_only=True):
@@ -142,7 +142,7 @@ def health_view(inbox: Inbox, health: Health | None) -> HealthView:
 def check_list(results: list[CheckResult]) -> CheckList:
     return CheckList(
         ok=all(result.ok for result in results),
-        items=[CheckView(name=r.name, ok=r.ok, detail=r.detail, action=r.action) for r in results],
+        checks=[CheckView(name=r.name, ok=r.ok, detail=r.detail, action=r.action) for r in results],
     )
 
 
@@ -206,18 +206,16 @@ async def rotate_token(call: Call[None, None]) -> MadeInbox:
 async def check_inbox(call: Call[CheckBody, None]) -> CheckList:
     inbox = find_inbox(call)
     settings = call.services.config.inboxes.opened(inbox.kind, call.body.settings, inbox)
-    spec = call.services.registry.spec(inbox.kind)
-    return check_list(await call.services.supervisor.check(spec, settings, inbox))
+    return check_list(await call.services.supervisor.check(inbox.kind, settings, inbox=inbox))
 
 
 async def check_new(call: Call[CheckNew, None]) -> CheckList:
-    spec = call.services.registry.spec(call.body.kind)
     settings = call.services.config.inboxes.opened(call.body.kind, call.body.settings)
-    return check_list(await call.services.supervisor.check(spec, settings))
+    return check_list(await call.services.supervisor.check(call.body.kind, settings))
 
 
 async def poll_inbox(call: Call[None, None]) -> None:
-    await call.services.supervisor.poll(find_inbox(call).id)
+    await call.services.supervisor.poll_now(find_inbox(call).id)
 
 
 async def list_log(call: Call[None, Paging]) -> Listing[LogView]:
