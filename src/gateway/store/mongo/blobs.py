@@ -16,7 +16,7 @@ from pymongo.read_concern import ReadConcern
 
 from gateway import faults
 from gateway.store.contract import Blobs
-from gateway.store.mongo.driver import DURABLE, Client, Database, Raw, Session, aw
+from gateway.store.mongo.driver import DURABLE, Client, Database, Raw, Session, aw, session_of
 from gateway.store.mongo.failures import TRANSIENT, UNKNOWN_COMMIT, Patience, insist, passing, unavailable
 from gateway.store.mongo.indexes import BLOB_CHUNKS, BLOBS
 
@@ -93,7 +93,7 @@ class MongoBlobs(Blobs):
         patience = Patience(self._patience)
         while True:
             try:
-                async with await aw(self._client.start_session()) as session:
+                async with session_of(self._client) as session:
                     await aw(session.start_transaction(read_concern=ReadConcern("snapshot"), write_concern=DURABLE))
                     await body(session)
                     await session.commit_transaction()

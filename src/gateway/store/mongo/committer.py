@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from gateway.errors import Conflict, Duplicate, Fenced, Refused, StoreError, StoreUnavailable
 from gateway.store.mongo.work import Work, merge
 
-LANES = 4
+LANES = 3
 """Transactions at a time. More of them make each smaller."""
 
 MOST_BATCHES = 64

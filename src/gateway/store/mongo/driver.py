@@ -7,8 +7,9 @@ package is written to PyMongo's types. Motor reached its end of life in May 2026
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import inspect
-from collections.abc import Awaitable
+from collections.abc import AsyncIterator, Awaitable
 from datetime import UTC
 from typing import Any, Literal, TypeVar, cast, overload
 from urllib.parse import parse_qsl
@@ -89,6 +90,17 @@ async def connect(url: str, driver: Driver) -> tuple[Client, Database]:
     except (ConfigurationError, ValueError, TypeError) as error:
         raise StoreUnavailable(f"the address of the store cannot be used: {error}") from error
     return client, database
+
+
+@contextlib.asynccontextmanager
+async def session_of(client: Client, **options: Any) -> AsyncIterator[Session]:
+    """A session for the block; leaving it aborts a transaction that was not committed. (Motor's own `async with` would
+    do that in the thread of the loop.)"""
+    session: Session = await aw(client.start_session(**options))
+    try:
+        yield session
+    finally:
+        await session.end_session()
 
 
 async def disconnect(client: Client, driver: Driver) -> None:

@@ -17,7 +17,7 @@ from pymongo.errors import OperationFailure, PyMongoError
 
 from gateway.errors import CursorGone, StoreUnavailable
 from gateway.store.contract import FeedItem
-from gateway.store.mongo.driver import CODEC, Client, Database, Raw, Session, aw
+from gateway.store.mongo.driver import CODEC, Client, Database, Raw, Session, aw, session_of
 from gateway.store.mongo.events import events_of
 from gateway.store.mongo.failures import HISTORY_LOST, Patience, insist, passing, unavailable
 from gateway.store.mongo.indexes import EVENTS, META
@@ -48,7 +48,7 @@ class Feed:
         that who reads the store after this, and the feed from here, misses nothing."""
 
         async def attempt() -> str:
-            async with await aw(self._client.start_session()) as session:
+            async with session_of(self._client) as session:
                 await self._database[META].update_one({"_id": "head"}, {"$inc": {"n": 1}}, upsert=True, session=session)
                 moment = session.operation_time
             if moment is None:
@@ -97,7 +97,7 @@ class Feed:
 
     async def _read(self, reach: Raw) -> AsyncGenerator[tuple[list[Raw], Raw], None]:
         """Changes as the server tells them, with the token to go on behind them."""
-        async with await aw(self._client.start_session(causal_consistency=False)) as session:
+        async with session_of(self._client, causal_consistency=False) as session:
             pipeline = [{"$changeStream": reach}, *_PIPELINE]
             cursor = await self._command(
                 session, {"aggregate": EVENTS, "pipeline": pipeline, "cursor": {"batchSize": BATCH}, **_MAJORITY}

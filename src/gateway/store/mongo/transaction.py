@@ -31,7 +31,7 @@ from pymongo.results import BulkWriteResult
 from gateway import faults
 from gateway.errors import Conflict, Duplicate, Fenced, Problem, Refused, StoreError, StoreUnavailable
 from gateway.store.batch import Write
-from gateway.store.mongo.driver import DURABLE, Client, Database, Raw, Session, aw
+from gateway.store.mongo.driver import DURABLE, Client, Database, Raw, Session, aw, session_of
 from gateway.store.mongo.events import event_rows
 from gateway.store.mongo.failures import (
     DUPLICATE_KEY,
@@ -90,7 +90,7 @@ class Transactions:
         patience = Patience(self._patience)
         while True:
             try:
-                async with await aw(self._client.start_session()) as session:
+                async with session_of(self._client) as session:
                     return await self._once(session, work, patience)
             except (_Mismatch, _Taken) as found:
                 definite = await self._settled(found)
