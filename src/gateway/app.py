@@ -16,7 +16,6 @@ from contextlib import AsyncExitStack
 from datetime import timedelta
 from pathlib import Path
 
-import aiohttp
 import structlog
 
 from gateway.connector import Capabilities
@@ -43,6 +42,7 @@ from gateway.service.indexer import Indexer
 from gateway.service.intake import Intake
 from gateway.service.intake.plan import Plan
 from gateway.service.outbox import Outbox
+from gateway.service.provider_http import provider_session
 from gateway.service.recent import Recent
 from gateway.service.rules import Rules
 from gateway.service.seal import Seal, load_keys
@@ -136,7 +136,7 @@ class Gateway:
         guard = Guard(allow=settings.allow_networks)
         fetcher = Fetcher(guard)
         stack.push_async_callback(fetcher.close)
-        http = await stack.enter_async_context(aiohttp.ClientSession())
+        http = await stack.enter_async_context(provider_session(settings.allow_networks))
         attachments = Attachments(
             store.blobs,
             fetcher,
@@ -185,6 +185,7 @@ class Gateway:
             public_url=settings.public_url,
         )
         outbox = Outbox(store, clock, directory, registry, supervisor, node=self.node)
+        supervisor.when_ready(outbox.notify)
         conversations = Conversations(
             store, clock, ids, directory, dispatcher, attachments, recent, capabilities, outbox.notify
         )
@@ -219,7 +220,7 @@ class Gateway:
             hooks=Hooks(directory, registry, supervisor, logs),
             webhooks=webhooks,
         )
-        feed.on_event(lambda entries: _tell(outbox, entries))
+        feed.on_event(lambda entries: _tell(outbox, supervisor, entries))
 
         workers = await stack.enter_async_context(Workers())
         workers.keep("feed", feed.run)
@@ -276,9 +277,10 @@ class Gateway:
         stack.push_async_callback(asyncio.to_thread, lambda: path.unlink(missing_ok=True))
 
 
-def _tell(outbox: Outbox, entries: Sequence[Entry]) -> None:
+def _tell(outbox: Outbox, supervisor: Supervisor, entries: Sequence[Entry]) -> None:
     for entry in entries:
         outbox.heard(entry.event)
+        supervisor.heard(entry.event)
 
 
 class Workers:
