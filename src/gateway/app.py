@@ -43,6 +43,7 @@ from gateway.service.intake import Intake
 from gateway.service.intake.plan import Plan
 from gateway.service.outbox import Outbox
 from gateway.service.provider_http import provider_session
+from gateway.service.provider_http import provider_session
 from gateway.service.recent import Recent
 from gateway.service.rules import Rules
 from gateway.service.seal import Seal, load_keys
