@@ -89,7 +89,8 @@ class Feed:
         self._listeners.append(listener)
 
     def off_event(self, listener: Listener) -> None:
-        self._listeners.remove(listener)
+        """Call it no more."""
+        self._listeners = [known for known in self._listeners if known != listener]
 
     def subscribe(self, after: str | None = None, *, patient: bool = True) -> Reader:
         """A reader of what comes after the cursor (None: from now on). `patient`: waits for its turn to catch up, as
