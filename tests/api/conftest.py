@@ -15,6 +15,7 @@ import pytest
 import pytest_asyncio
 
 from gateway.app import Gateway
+from gateway.model.document import Clock
 from gateway.settings import Settings
 
 ADMIN = "admin@example.org"
@@ -130,9 +131,12 @@ class House:
 
 
 @asynccontextmanager
-async def open_house(folder: Path, **settings: Any) -> AsyncIterator[House]:
+async def open_house(folder: Path, clock: Clock | None = None, **settings: Any) -> AsyncIterator[House]:
     chosen = Settings(data=str(folder), listen="127.0.0.1:0", admin_email=ADMIN, admin_password=PASSWORD, **settings)
-    async with Gateway(chosen) as gateway, aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as http:
+    async with (
+        Gateway(chosen, clock=clock) as gateway,
+        aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as http,
+    ):
         house = House(gateway, http, gateway.address, {"admin": gateway.local_token})
         for role in ("agent", "supervisor"):
             made, token = await house.agent(role)
