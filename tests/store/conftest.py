@@ -6,7 +6,7 @@ import sqlite3
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import motor.motor_asyncio  # noqa: F401 - imported before any loop runs: importing reads files
 import pytest
@@ -39,9 +39,6 @@ class Place(ABC):
     def set_schema(self, version: int) -> None:
         """Make the data look as if written by a program of this schema version."""
 
-    async def clear(self) -> None:
-        """Remove what a test left; an engine with data of its own per test has nothing to do."""
-
 
 class SqlitePlace(Place):
     def __init__(self, folder: Path) -> None:
@@ -65,7 +62,7 @@ class MongoPlace(Place):
         self.driver = driver
 
     def set_schema(self, version: int) -> None:
-        with MongoClient(self.server) as client:
+        with MongoClient[dict[str, Any]](self.server) as client:
             client[self.database]["meta"].update_one({"_id": "schema"}, {"$set": {"version": version}})
 
     async def clear(self) -> None:

@@ -177,7 +177,8 @@ def _many_rows(
 
 
 def _insert_sql(layout: Layout[Any], count: int) -> str:
-    return f"INSERT INTO {layout.table} VALUES {_places(count, layout.width)}"  # noqa: S608 - declared names
+    # Columns are named: a migration adds new ones at the table's end.
+    return f"INSERT INTO {layout.table} ({', '.join(layout.columns)}) VALUES {_places(count, layout.width)}"  # noqa: S608
 
 
 def _load_sql(layout: Layout[Any], count: int) -> str:
@@ -186,7 +187,7 @@ def _load_sql(layout: Layout[Any], count: int) -> str:
 
 
 def _put_sql(layout: Layout[Any], count: int) -> str:
-    # v.column1 is the expected version, v.column2 the id, and so on in table order.
+    # v.column1 is the expected version, v.column2 the id, and so on in the layout's order.
     setters = ", ".join(f"{column} = v.column{at}" for at, column in enumerate(layout.columns[1:], start=3))
     return (
         f"UPDATE {layout.table} AS t SET {setters} FROM (VALUES {_places(count, layout.width + 1)}) AS v"  # noqa: S608

@@ -85,7 +85,7 @@ class Field:
 
 
 class Layout(Generic[D]):
-    """A collection's tables. `columns` are quoted names in table order, from `id` to `doc`."""
+    """A collection's tables. `columns` are quoted names, from `id` to `doc`, in the order of `row`."""
 
     def __init__(self, collection: Collection[D]) -> None:
         self.collection = collection
