@@ -64,6 +64,7 @@ class IdSource:
         self._clock = clock
         self._ms = 0
         self._count = 0
+        self._pool = b""
 
     def __call__(self) -> str:
         ms = int(self._clock.now().timestamp() * 1000)
@@ -74,8 +75,11 @@ class IdSource:
                 self._count = 0
         else:
             self._ms = ms
-            self._count = secrets.randbits(8)
-        return uuid7_at(self._ms, self._count << 62 | secrets.randbits(62))
+            self._count = 0
+        if not self._pool:
+            self._pool = secrets.token_bytes(8 * 256)  # one call of the system for many ids
+        drawn, self._pool = self._pool[:8], self._pool[8:]
+        return uuid7_at(self._ms, self._count << 62 | int.from_bytes(drawn, "big") >> 2)
 
 
 def token(size: int = 32) -> str:
