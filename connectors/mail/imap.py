@@ -24,6 +24,7 @@ from connectors.mail.cursor import to_ranges
 CONNECT_SECONDS = 15.0
 COMMAND_SECONDS = 60.0
 """Without a byte from the server; a large mail that keeps coming may take longer."""
+IDLE_END_SECONDS = 10.0
 
 _UID = re.compile(rb"\bUID (\d+)")
 _SIZE = re.compile(rb"\bRFC822\.SIZE (\d+)")
@@ -216,7 +217,7 @@ class Session:
             await asyncio.wait([*waits, idling], timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
             if self._line.lost is None and not idling.done():
                 self._line.idle_done()
-                await asyncio.wait([idling], timeout=10)
+                await asyncio.wait([idling], timeout=IDLE_END_SECONDS)
                 if not idling.done():
                     self._line.give_up("no answer to the end of IDLE")
             while not self._line.idle_queue.empty():

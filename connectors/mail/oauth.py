@@ -64,7 +64,13 @@ class TokenSource:
             if self._access and self._access != refused and self._until is not None and now < self._until - EARLY:
                 return self._access
             await self._load()
-            answer = await self._ask()
+            try:
+                answer = await self._ask()
+            except Unauthorized:
+                if self._refresh == self._settings.oauth_refresh_token:
+                    raise
+                self._refresh = self._settings.oauth_refresh_token
+                answer = await self._ask()
             self._access = answer["access_token"]
             self._until = now + timedelta(seconds=_seconds(answer.get("expires_in"), 3600))
             if ends := _seconds(answer.get("refresh_token_expires_in"), 0):

@@ -214,8 +214,8 @@ class Dovecot:
     def sources(self, user: str, name: str = "INBOX") -> list[bytes]:
         """All mails of the folder."""
         with self.imap(user) as client:
-            client.select(f'"{encode(name)}"', readonly=True)
-            found = client.fetch("1:*", "(BODY.PEEK[])")[1]
+            (count,) = client.select(f'"{encode(name)}"', readonly=True)[1]
+            found = client.fetch("1:*", "(BODY.PEEK[])")[1] if count != b"0" else []
         return [item[1] for item in found if isinstance(item, tuple)]
 
     def remove(self, user: str, name: str = "INBOX") -> None:

@@ -120,6 +120,11 @@ def running() -> Postfix | None:
     return server
 
 
+def start_postfix() -> Postfix:
+    """The Postfix of this process; skips the test where there is none."""
+    return running() or absent("postfix, run as root")
+
+
 @pytest.fixture(scope="session")
 def postfix() -> Postfix:
-    return running() or absent("postfix, run as root")
+    return start_postfix()
