@@ -222,7 +222,7 @@ class Gateway:
             hooks=Hooks(directory, registry, supervisor, logs),
             webhooks=webhooks,
         )
-        feed.on_event(lambda entries: _tell(outbox, supervisor, entries))
+        feed.on_event(lambda entries: _tell(outbox, supervisor, intake, entries))
 
         workers = await stack.enter_async_context(Workers())
         workers.keep("feed", feed.run)
@@ -281,10 +281,12 @@ class Gateway:
         stack.push_async_callback(asyncio.to_thread, lambda: path.unlink(missing_ok=True))
 
 
-def _tell(outbox: Outbox, supervisor: Supervisor, entries: Sequence[Entry]) -> None:
+def _tell(outbox: Outbox, supervisor: Supervisor, intake: Intake, entries: Sequence[Entry]) -> None:
     for entry in entries:
         outbox.heard(entry.event)
         supervisor.heard(entry.event)
+        if entry.event.type in ("contact.merged", "contact.unmerged", "contact.erased"):
+            intake.people_changed()
 
 
 class Workers:

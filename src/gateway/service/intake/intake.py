@@ -84,6 +84,7 @@ class Intake:
         self._held = 0
         self._states: dict[str, AgentState] = {}
         self._epoch = 0
+        self._people_changed = False
         self._committing = asyncio.Lock()
         self._ahead = asyncio.Semaphore(2)
 
@@ -114,6 +115,10 @@ class Intake:
             return list(await asyncio.gather(*(arrival.done for arrival in arrivals)))
         finally:
             await self._leave(len(messages))
+
+    def people_changed(self) -> None:
+        """Contacts were merged, parted or erased: the next batch reads anew whose address is whose."""
+        self._people_changed = True
 
     async def status(self, inbox_id: str, updates: Sequence[StatusUpdate]) -> None:
         """Receipts for messages of ours; returns once durable."""
@@ -163,6 +168,9 @@ class Intake:
             return None
 
     async def _decide(self, arrivals: list[Arrival]) -> Prepared:
+        if self._people_changed:
+            self._people_changed = False
+            self._void()
         prepared = Prepared(self._epoch, arrivals, Batch())
         workspace = Workspace(self._store, self._recent, self._ids)
         known = await workspace.known(arrivals)
