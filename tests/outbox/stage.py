@@ -25,7 +25,7 @@ from gateway.service.outbox.status import view
 from gateway.store.batch import Batch
 from gateway.store.collection import CONTACTS, CONVERSATIONS, DELIVERIES, IDENTITIES, INBOXES, MESSAGES
 from gateway.store.contract import Store
-from gateway.store.sqlite.store import SqliteStore
+from gateway.store.open import open_store
 
 START = datetime(2026, 3, 1, 12, tzinfo=UTC)
 PLAIN = Capabilities()
@@ -118,6 +118,10 @@ class Stage:
         self.inbox = Inbox(id=self.ids(), kind="scripted", name="Inbox", created_at=START)
         self.known: dict[str, Inbox] = {self.inbox.id: self.inbox}
         self.refusals: list[str] = []
+
+    def use(self, inbox: Inbox) -> None:
+        self.inbox = inbox
+        self.known = {inbox.id: inbox}
 
     @property
     def inboxes(self) -> Mapping[str, Inbox]:
@@ -238,17 +242,27 @@ class Stage:
 
 @asynccontextmanager
 async def stage(
-    folder: Path, connector: Scripted | None = None, capabilities: Capabilities = PLAIN
+    folder: Path,
+    connector: Scripted | None = None,
+    capabilities: Capabilities = PLAIN,
+    *,
+    url: str = "sqlite:///omnigate.db",
+    clock: FakeClock | None = None,
 ) -> AsyncIterator[Stage]:
-    clock = FakeClock()
-    store = SqliteStore(folder / "omnigate.db", clock)
+    """A stage on the store at `url`; what is there already stays, and the first inbox of it is used."""
+    clock = clock or FakeClock()
+    store = open_store(url, folder, clock)
     await store.open()
     try:
         registry = await asyncio.to_thread(Registry, [spec(capabilities)])
         set_up = Stage(store, clock, connector or Scripted(), capabilities, registry)
-        batch = Batch()
-        batch.insert(INBOXES, set_up.inbox)
-        await store.commit(batch)
+        found = await store.find(INBOXES, limit=1)
+        if found.items:
+            set_up.use(found.items[0])
+        else:
+            batch = Batch()
+            batch.insert(INBOXES, set_up.inbox)
+            await store.commit(batch)
         yield set_up
     finally:
         await store.close()

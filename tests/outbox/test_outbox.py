@@ -135,13 +135,13 @@ async def _true(value: bool) -> bool:
     return value
 
 
-async def test_two_nodes_never_send_the_same_entry(tmp_path: Path) -> None:
+async def test_two_nodes_never_send_the_same_entry(tmp_path: Path, store_url: str) -> None:
     async def takes_time(message: Outgoing) -> Sent | SendError:
         await asyncio.sleep(0.002)
         return Sent()
 
     connector = Scripted(takes_time)
-    async with stage(tmp_path, connector) as at:
+    async with stage(tmp_path, connector, url=store_url) as at:
         conversations = [await at.conversation() for _ in range(10)]
         ids = [(await at.reply(conversation)).id for _ in range(8) for conversation in conversations]
         async with sending(at.outbox("b")) as second:

@@ -207,6 +207,8 @@ class ReplicaSet:
             *("--wiredTigerCacheSizeGB", str(self.cache_gb), "--oplogSize", "64"),
             *("--logpath", str(member.folder / "log"), "--logappend", "--pidfilepath", str(member.folder / "pid")),
             *("--setParameter", "diagnosticDataCollectionEnabled=false"),
+            # A killed client leaves its transaction open, and the documents in it locked, for so long (default: 60).
+            *("--setParameter", "transactionLifetimeLimitSeconds=5"),
             *(("--replSet", self.name) if self.replica_set else ()),
         ]
         member.process = subprocess.Popen(

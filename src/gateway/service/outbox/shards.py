@@ -53,6 +53,8 @@ class Shards:
                 gained(await self.renew())
             except StoreError as error:
                 log.warning("outbox.leases", error=str(error))
+            except Exception:
+                log.exception("outbox.leases")
             await asyncio.sleep(self._every)
 
     async def renew(self) -> list[int]:
