@@ -18,7 +18,8 @@ from gateway.routing.problem import RuleProblem
 
 MAX_FILE_CHARACTERS = 8_000_000
 _MAX_DEPTH = 40
-_MAX_NODES = 1_000_000
+_MAX_REPEATS = 20
+"""Values for each character of the text; more come only from aliases of aliases, which can stand for billions."""
 _TAG = "tag:yaml.org,2002:"
 
 
@@ -81,7 +82,7 @@ def parse(file: str, text: str) -> tuple[Node | None, list[RuleProblem]]:
             break
     try:
         root = YAML(typ="safe", pure=True).compose(text)
-        return (None, []) if root is None else (_Reader().read(root, 0), [])
+        return (None, []) if root is None else (_Reader(len(text)).read(root, 0), [])
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         what = ", ".join(part for part in (error.context, error.problem) if part)
@@ -100,12 +101,12 @@ def parse(file: str, text: str) -> tuple[Node | None, list[RuleProblem]]:
 class _Reader:
     """Turns ruamel's composed nodes into ours."""
 
-    def __init__(self) -> None:
-        self._nodes = 0
+    def __init__(self, length: int) -> None:
+        self._left = length * _MAX_REPEATS
 
     def read(self, node: Any, depth: int) -> Node:
-        self._nodes += 1
-        if self._nodes > _MAX_NODES:  # aliases of aliases can stand for billions of values
+        self._left -= 1
+        if self._left < 0:
             raise _Refusal(node, "too many values")
         if depth > _MAX_DEPTH:  # also ends an alias within the value it stands for
             raise _Refusal(node, "nested too deeply")
@@ -117,8 +118,11 @@ class _Reader:
                 key = self._key(key_node)
                 if key in values:
                     raise _Refusal(key_node, f'the key "{key}" stands here twice (first in line {keys[key][0]})')
-                values[key] = self.read(value_node, depth + 1)
-                keys[key] = (key_node.start_mark.line + 1, key_node.start_mark.column + 1)
+                place = (key_node.start_mark.line + 1, key_node.start_mark.column + 1)
+                value = self.read(value_node, depth + 1)
+                # a value that is missing stands nowhere: its key is where to look
+                values[key] = Node(None, *place) if value.value is None else value
+                keys[key] = place
             return Node(values, line, column, keys)
         if isinstance(node, SequenceNode):
             return Node([self.read(item, depth + 1) for item in node.value], line, column)
@@ -147,7 +151,7 @@ def _scalar(node: Any) -> Any:
             return _float(text)
     except ValueError:
         raise _Refusal(node, f'"{text}" is not a number; quote it if it is meant as text') from None
-    raise _Refusal(node, f"the tag {node.tag} is not taken")
+    raise _Refusal(node, f"the tag {node.tag[:60]} is not taken")
 
 
 def _integer(text: str) -> int:

@@ -19,7 +19,7 @@ FEWEST = 16
 _MAX_MATCHES = 300
 """Places in one text that are looked at; a text with more is left to the rules themselves."""
 _MEMORY = 8 << 20
-_MEMORY_PER_BYTE = 20
+_MEMORY_PER_BYTE = 100
 
 
 class Words:
