@@ -113,7 +113,7 @@ class MailConnector(Connector):
                 name=f"Folder {name}",
                 ok=False,
                 detail=f"cannot be opened: {trouble.shorten(refusal.text)}",
-                action="Check the spelling; folders within folders are written as on the server, for example INBOX/Web.",
+                action="Check the spelling; folders within folders are as on the server, for example INBOX/Web.",
             )
         return CheckResult(name=f"Folder {name}", ok=True, detail=f"{folder.messages} mails")
 
@@ -133,14 +133,14 @@ class MailConnector(Connector):
             session = await self._open_session()
         except SendError as error:
             self._context.channel_log.record("out", "IMAP sign-in", ok=False, response=error.reason)
-            self._context.report(Health(state="failing", reason=error.reason, action=_advice(error)))
+            self._context.report(Health(state="failing", reason=error.reason, action=error.action))
             raise
         elapsed = (time.monotonic() - began) * 1000
         self._context.channel_log.record("out", f"IMAP sign-in at {self._imap}", elapsed_ms=elapsed)
         return session
 
     async def _open_session(self) -> Session:
-        """A signed-in session. Raises the SendErrors, with the advice as a note."""
+        """A signed-in session. Raises the SendErrors."""
         settings = self._settings
         oauth = settings.imap_auth == "xoauth2"
         user = settings.imap_user or settings.address
@@ -162,18 +162,16 @@ class MailConnector(Connector):
                 if session is not None:
                     session.close()
                 found = trouble.sign_in(refusal, self._imap, oauth=oauth)
-                if oauth and not fresh and isinstance(found.error, Unauthorized):
+                if oauth and not fresh and isinstance(found, Unauthorized):
                     continue  # the token may have been revoked before its time
-                found.error.add_note(found.action)
-                raise found.error from None
+                raise found from None
             except (OSError, LineLost) as error:
                 if session is not None:
                     session.close()
                 line = trouble.network(error, self._imap)
                 if line is None:
                     raise
-                line.error.add_note(line.action)
-                raise line.error from None
+                raise line from None
             return session
         raise AssertionError("the second refusal raises")
 
@@ -182,10 +180,5 @@ class MailConnector(Connector):
         return reason, SIGN_IN_AGAIN if reason else ""
 
 
-def _advice(error: SendError) -> str:
-    notes = getattr(error, "__notes__", [])
-    return notes[0] if notes else (SIGN_IN_AGAIN if isinstance(error, Unauthorized) else "It is tried again.")
-
-
 def _failed(name: str, error: SendError) -> CheckResult:
-    return CheckResult(name=name, ok=False, detail=error.reason, action=_advice(error))
+    return CheckResult(name=name, ok=False, detail=error.reason, action=error.action or "Try again later.")

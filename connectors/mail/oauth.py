@@ -118,9 +118,8 @@ class TokenSource:
         said = said.replace(self._refresh, "…")
         self._context.channel_log.record("out", "OAuth: no access token", ok=False, response=said)
         if 400 <= status < 500 and status != 429:
-            raise Unauthorized(
-                f"the provider gives no access token: {said}", code=str(answer.get("error", "oauth"))[:50]
-            )
+            code = str(answer.get("error", "oauth"))[:50]
+            raise Unauthorized(f"the provider gives no access token: {said}", code=code, action=SIGN_IN_AGAIN)
         raise Transient(f"the provider gives no access token for now: {said}", code="oauth")
 
     def _key(self) -> AESGCM:

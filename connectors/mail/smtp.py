@@ -73,7 +73,7 @@ class Sender:
             return await self._deliver(_Connection(await self._connect()), mail)
 
     async def check(self) -> None:
-        """Connects and signs in, sends nothing. Raises the SendErrors, with the advice as a note."""
+        """Connects and signs in, sends nothing. Raises the SendErrors."""
         async with self._attempt():
             client = await self._connect()
             with contextlib.suppress(aiosmtplib.SMTPException):
@@ -91,10 +91,9 @@ class Sender:
             yield
         except (SendError, aiosmtplib.SMTPException, OSError) as error:
             found = trouble.smtp(error, self.where)
-            if found.error is error:
+            if found is error:
                 raise
-            found.error.add_note(found.action)
-            raise found.error from None
+            raise found from None
 
     def _take_idle(self) -> _Connection | None:
         while self._idle:

@@ -6,7 +6,6 @@ from __future__ import annotations
 import re
 import socket
 import ssl
-from typing import NamedTuple
 
 import aiosmtplib
 
@@ -28,54 +27,51 @@ _QUOTA = re.compile(r"^5\.4\.5\b|SubmissionQuotaExceeded|sending (?:limit|quota)
 QUOTA_PAUSE = 3600.0
 
 
-class Trouble(NamedTuple):
-    """What to tell the admin, and the error to raise."""
-
-    error: SendError
-    action: str
-
-
 def shorten(text: str) -> str:
     """A server's words, fit for an error text."""
     return clean(text)[:300]
 
 
-def network(error: BaseException, where: str) -> Trouble | None:
+def network(error: BaseException, where: str) -> SendError | None:
     """Trouble with the line to `where` (a name with host and port), or None if the error is of another kind."""
     while isinstance(error, aiosmtplib.SMTPConnectError) and isinstance(error.__cause__, OSError):
         error = error.__cause__
     if isinstance(error, ssl.SSLCertVerificationError):
-        return Trouble(
-            Transient(f"the certificate of {where} is not trusted ({error.verify_message})", code="certificate"),
-            "Check the server's name; if it has a certificate of your own authority, enter that authority.",
+        return Transient(
+            f"the certificate of {where} is not trusted ({error.verify_message})",
+            code="certificate",
+            action="Check the server's name; if it has a certificate of your own authority, enter that authority.",
         )
     if isinstance(error, ssl.SSLError):
-        return Trouble(
-            Transient(f"no TLS connection to {where} ({error.reason or 'refused'})", code="tls"),
-            "Check that port and security belong together (IMAP: 993 tls; SMTP: 465 tls, 587 starttls).",
+        return Transient(
+            f"no TLS connection to {where} ({error.reason or 'refused'})",
+            code="tls",
+            action="Check that port and security belong together (IMAP: 993 tls; SMTP: 465 tls, 587 starttls).",
         )
     if isinstance(error, socket.gaierror):
-        return Trouble(Transient(f"the name of {where} cannot be found", code="dns"), "Check the server's name.")
+        return Transient(f"the name of {where} cannot be found", code="dns", action="Check the server's name.")
     if isinstance(error, TimeoutError):
-        return Trouble(
-            Transient(f"{where} does not answer", code="timeout"),
-            "Check the server's name and port, and that a firewall lets this machine through.",
+        return Transient(
+            f"{where} does not answer",
+            code="timeout",
+            action="Check the server's name and port, and that a firewall lets this machine through.",
         )
     if isinstance(error, ConnectionRefusedError):
-        return Trouble(Transient(f"nothing listens at {where}", code="refused"), "Check the server's name and port.")
+        return Transient(f"nothing listens at {where}", code="refused", action="Check the server's name and port.")
     if isinstance(error, (OSError, LineLost)) and not isinstance(error, aiosmtplib.SMTPResponseException):
-        return Trouble(
-            Transient(f"the connection to {where} broke ({shorten(str(error)) or type(error).__name__})", code="line"),
-            "It is tried again; if it stays so, check the server.",
+        return Transient(
+            f"the connection to {where} broke ({shorten(str(error)) or type(error).__name__})",
+            code="line",
+            action="It is tried again; if it stays so, check the server.",
         )
     return None
 
 
-def sign_in(refusal: Refusal, where: str, *, oauth: bool) -> Trouble:
+def sign_in(refusal: Refusal, where: str, *, oauth: bool) -> SendError:
     """An IMAP server that would not sign us in."""
     said = shorten(refusal.text)
     if refusal.code in _PASSING or (not refusal.code and _BUSY.search(said)):
-        return Trouble(Transient(f"{where} refuses for now: {said}", code=refusal.code), "It is tried again.")
+        return Transient(f"{where} refuses for now: {said}", code=refusal.code, action="It is tried again.")
     if refusal.code == "PRIVACYREQUIRED":
         action = "Set IMAP security to tls."
     elif oauth:
@@ -85,7 +81,7 @@ def sign_in(refusal: Refusal, where: str, *, oauth: bool) -> Trouble:
             "Check user and password. Google, QQ and 163 want an app password (authorization code) made for IMAP; "
             "Microsoft 365 wants XOAUTH2."
         )
-    return Trouble(Unauthorized(f"{where} refuses the sign-in: {said}", code=refusal.code or "auth"), action)
+    return Unauthorized(f"{where} refuses the sign-in: {said}", code=refusal.code or "auth", action=action)
 
 
 def reply(code: int, text: str) -> SendError:
@@ -102,24 +98,24 @@ def reply(code: int, text: str) -> SendError:
     return Transient(f"the mail server refused for now: {said}", code=str(code))
 
 
-def smtp(error: BaseException, where: str) -> Trouble:
+def smtp(error: BaseException, where: str) -> SendError:
     """Trouble with the SMTP server before it had the whole message."""
     if isinstance(error, SendError):
-        return Trouble(error, "")
+        return error
     if isinstance(error, aiosmtplib.SMTPAuthenticationError) and error.code >= 500:
-        return Trouble(
-            Unauthorized(
-                f"{where} refuses the sign-in: {shorten(f'{error.code} {error.message}')}", code=str(error.code)
-            ),
-            "Check the SMTP user and password (or token), and that the provider allows SMTP for the mailbox.",
+        return Unauthorized(
+            f"{where} refuses the sign-in: {shorten(f'{error.code} {error.message}')}",
+            code=str(error.code),
+            action="Check the SMTP user and password (or token), and that the provider allows SMTP for the mailbox.",
         )
     if isinstance(error, aiosmtplib.SMTPResponseException):
-        return Trouble(reply(error.code, error.message), "Ask the mail server's admin what the answer means.")
+        return reply(error.code, error.message)
     if line := network(error, where):
         return line
     if isinstance(error, aiosmtplib.SMTPException):
-        return Trouble(
-            Unauthorized(f"{where} cannot do what the settings ask: {shorten(str(error.message))}", code="unsupported"),
-            "Check SMTP security and sign-in.",
+        return Unauthorized(
+            f"{where} cannot do what the settings ask: {shorten(str(error.message))}",
+            code="unsupported",
+            action="Check SMTP security and sign-in.",
         )
     raise error

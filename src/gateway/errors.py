@@ -137,12 +137,14 @@ class Clash(GatewayError):
 
 
 class SendError(GatewayError):
-    """What came of one attempt to send. `reason` is shown to agents: no secrets, no stack."""
+    """What came of one attempt to send. `reason` is shown to agents: no secrets, no stack. `action`: what the admin
+    can do, where the connector knows it better than the gateway."""
 
-    def __init__(self, reason: str, *, code: str = "") -> None:
+    def __init__(self, reason: str, *, code: str = "", action: str = "") -> None:
         super().__init__(reason)
         self.reason = reason
         self.code = code
+        self.action = action
 
 
 class Transient(SendError):

@@ -181,13 +181,14 @@ class InboxKeeper:
                 return
             if isinstance(failure, Unauthorized):
                 self.stopped = True
-                self._report(Health(state="failing", reason=self._said(failure), action=SIGN_IN))
+                self._report(Health(state="failing", reason=self._said(failure), action=failure.action or SIGN_IN))
                 return
             if loop.time() - began >= HEALTHY:
                 delay = FIRST_DELAY
             self._restarts += 1
             reason = self._said(failure) if failure is not None else "it stopped by itself"
-            self._report(Health(state="failing", reason=reason, action=LOOK))
+            action = failure.action if isinstance(failure, SendError) else ""
+            self._report(Health(state="failing", reason=reason, action=action or LOOK))
             log.warning("connector.restart", inbox=self.inbox.id, kind=self.inbox.kind, reason=reason, delay=delay)
             await self._pause(delay * random.uniform(0.5, 1.0))
             delay = min(delay * 2, LONGEST_DELAY)
