@@ -13,7 +13,7 @@ from connectors.mail import report
 from connectors.mail.address import Address, first_address
 from connectors.mail.classify import Verdict, classify
 from connectors.mail.mime import Mail, parse
-from connectors.mail.subject import normalised
+from connectors.mail.subject import is_forward, normalised
 from connectors.mail.visible import visible
 from gateway.connector import Inbound, Sender, StatusUpdate, Threading
 
@@ -65,7 +65,7 @@ def to_inbound(
 
 
 def _visible(mail: Mail) -> str | None:
-    shown = visible(mail.text, None if mail.text_from_html else mail.html)
+    shown = visible(mail.text, None if mail.text_from_html else mail.html, forwarded=is_forward(mail.subject))
     return shown if shown != mail.text else None
 
 

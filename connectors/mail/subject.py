@@ -31,3 +31,14 @@ def normalised(subject: str) -> str | None:
             at = inner.end()
     text = _SPACE.sub(" ", text[at:]).strip().casefold()
     return text[:MAX_SUBJECT] or None
+
+
+_FORWARD = re.compile(
+    r"\s*(?:fwd?|wg|tr|rv|enc|i|doorst|vs|pd|转发|轉寄|轉發|転送|전달|пересл|chuyển tiếp|ilt|vb|vl)\s*[:：]",
+    re.IGNORECASE,
+)
+
+
+def is_forward(subject: str) -> bool:
+    """The first mark says the mail was forwarded, not answered."""
+    return _FORWARD.match(subject) is not None

@@ -1,2 +1,333 @@
-def visible(text: str, html: str | None = None) -> str:
-    return text
+"""What the writer of a mail wrote themselves: without quotes, quoted mails and signatures.
+
+One pass over the lines, each looked at a bounded number of times. What is uncertain is kept: too much is read over,
+too little is lost. Answers between quoted lines are kept, forwarded mails are kept, a mail that is nothing but quote is
+shown whole.
+"""
+
+from __future__ import annotations
+
+import re
+
+from connectors.mail import quoting
+from gateway.content.text import html_to_text
+
+MAX_TEXT = 500_000
+MAX_JOINED = 4
+"""Lines an attribution may be broken into."""
+
+MAX_SIGNATURE = 20
+_ENDINGS = (
+    ":",
+    "：",
+    "﹕",
+    "-",
+    ">",
+    "\u202c",
+    "\u200f",
+    "*",
+    "_",
+    "wrote",
+    "写道",
+    "寫道",
+    "schrieb",
+    "écrit",
+    "escribió",
+    "escreveu",
+    ".",
+    "=",
+    "~",
+)
+"""What an attribution may end in, past its colon."""
+
+_BLOCK = 9
+"""Lines in which a quoted mail's header must be complete."""
+
+
+def visible(text: str, html: str | None = None, *, forwarded: bool = False) -> str:
+    """The visible part of `text`; `html`, the same content, helps to find a quote that the text does not mark.
+
+    `forwarded`: the subject says it is a forward, so that a mail quoted with its header belongs to it.
+    A subsequence of the text's lines, never blank where the text is not.
+    """
+    if len(text) > MAX_TEXT or not text.strip():
+        return text
+    lines = text.split("\n")
+    cutter = _Cutter(lines, forwarded)
+    kept = cutter.run()
+    if not cutter.dropped and html is not None:
+        at = _quote_line(lines, html)
+        if at is not None:
+            again = _Cutter(lines[:at], forwarded)
+            shorter = again.run()
+            if any(line.strip() for line in shorter):
+                kept = shorter
+    result = "\n".join(kept).strip("\n")
+    return result if result.strip() else text
+
+
+class _Cutter:
+    def __init__(self, lines: list[str], forwarded: bool) -> None:
+        self.lines = lines
+        self.forwarded = forwarded
+        self.kept: list[str] = []
+        self.dropped = False
+        self.some = False
+        """Something that is not blank was kept."""
+        self._last_quoted: int | None = None
+
+    def run(self) -> list[str]:
+        lines = self.lines
+        at = 0
+        size = len(lines)
+        signature = 0  # lines of a signature that are still left out
+        while at < size:
+            line = lines[at]
+            if quoting.is_quoted(line):
+                self._boundary()
+                signature = 0
+                at += 1
+                continue
+            if not line.strip():
+                if not signature:
+                    self._keep(line)
+                at += 1
+                continue
+            end = self._attribution(at)
+            if end is not None and (shared := quoting.shared_line(line)) and end == at + 1:
+                self._keep(shared)
+            if end is not None:
+                signature = 0
+                self._boundary()
+                follows = self._next(end)
+                if follows < size and quoting.is_quoted(lines[follows]):
+                    at = end
+                    continue
+                if self.some:
+                    return self._done()
+                if not self._quoted_later(end):
+                    return lines
+                at = end
+                continue
+            kind = quoting.separator(line)
+            if kind == "forwarded":
+                self.kept.extend(lines[at:])
+                return self.kept
+            if kind == "original" or quoting.is_reply_marker(line):
+                if self._cuts():
+                    return self._done()
+                if not self._quoted_later(at):
+                    return lines
+                at += 1
+                continue
+            block = self._header_block(at)
+            if block is not None and not self.forwarded:
+                if self._cuts():
+                    return self._done()
+                if not self._quoted_later(block):
+                    return lines
+                at = block
+                continue
+            if quoting.is_signature_mark(line) and self.some and self._is_signature(at):
+                self._boundary()
+                signature = MAX_SIGNATURE
+                at += 1
+                continue
+            if quoting.is_rule(line) and self.some and self._is_footer(at):
+                self._boundary()
+                signature = size
+                at += 1
+                continue
+            if quoting.is_hidden_mark(line):
+                self._boundary()
+                at += 1
+                continue
+            if signature:
+                signature -= 1
+                at += 1
+                continue
+            self._keep(line)
+            at += 1
+        return self._done(False)
+
+    def _keep(self, line: str) -> None:
+        if line.strip():
+            self.some = True
+            self.kept.append(line)
+        elif not self.kept or self.kept[-1].strip() or not self.dropped:
+            self.kept.append(line)
+
+    def _boundary(self) -> None:
+        """Something is left out from here: device lines and rules right before it go too."""
+        self.dropped = True
+        self._trim()
+        if self.kept and self.kept[-1].strip():
+            self.kept.append("")
+
+    def _trim(self) -> None:
+        while self.kept:
+            last = self.kept[-1]
+            if not last.strip():
+                self.kept.pop()
+            elif (quoting.is_device_line(last) or quoting.is_rule(last)) and self._rest():
+                self.dropped = True
+                self.kept.pop()
+            else:
+                break
+
+    def _rest(self) -> bool:
+        return any(line.strip() for line in self.kept[-4:-1]) or any(line.strip() for line in self.kept[:-1])
+
+    def _done(self, cut: bool = True) -> list[str]:
+        self.dropped = self.dropped or cut
+        before = len(self.kept)
+        if cut:
+            self._trim()
+        else:
+            while self.kept and not self.kept[-1].strip():
+                self.kept.pop()
+            while self.kept and quoting.is_device_line(self.kept[-1]) and self._rest():
+                self.kept.pop()
+                self.dropped = True
+                while self.kept and not self.kept[-1].strip():
+                    self.kept.pop()
+        self.dropped = self.dropped or (len(self.kept) < before and cut)
+        return self.kept
+
+    def _cuts(self) -> bool:
+        """At a quoted mail without marks: what is above is the answer, if there is one."""
+        self._boundary()
+        return self.some
+
+    def _quoted_later(self, at: int) -> bool:
+        """Quoted lines follow, so that an answer below them can be told from them."""
+        if self._last_quoted is None:
+            marked = [index for index, line in enumerate(self.lines) if quoting.is_quoted(line)]
+            self._last_quoted = marked[-1] if marked else -1
+        return self._last_quoted >= at
+
+    def _next(self, at: int) -> int:
+        while at < len(self.lines) and not self.lines[at].strip():
+            at += 1
+        return at
+
+    def _attribution(self, at: int) -> int | None:
+        """The line after an attribution that begins at `at`, or None."""
+        first = self.lines[at]
+        if len(first) > quoting.MAX_LINE:
+            return None
+        joined = first.strip()
+        for end in range(at + 1, at + MAX_JOINED + 1):
+            if joined.endswith(_ENDINGS):
+                follows = self._next(end)
+                quoted = end == at + 1 and follows < len(self.lines) and quoting.is_quoted(self.lines[follows])
+                if quoting.attribution(joined, quoted):
+                    return end
+            if end >= len(self.lines):
+                break
+            more = self.lines[end]
+            if not more.strip() or quoting.is_quoted(more) or len(joined) + len(more) > quoting.MAX_LINE:
+                break
+            if end == at + 1 and not quoting.begins_attribution(first):
+                return None
+            joined = f"{joined} {more.strip()}"
+        if quoting.is_dated_name(first) and self.lines[
+            min(self._next(at + 1), len(self.lines) - 1)
+        ].lstrip().startswith("<"):
+            return at + 1
+        return None
+
+    def _header_block(self, at: int) -> int | None:
+        """The line after a quoted mail's header that begins at `at`, or None."""
+        kind, value = quoting.header_label(self.lines[at])
+        if not kind or kind == "cc":
+            return None
+        kinds = {kind}
+        mailed = "@" in value
+        sent = kind == "date" and quoting.is_mail_date(value)
+        end = at + 1
+        misses = 0
+        labels = 1
+        for index in range(at + 1, min(at + _BLOCK, len(self.lines))):
+            line = self.lines[index]
+            if not line.strip():
+                if labels > 1 and len(kinds) > 2:
+                    break
+                continue
+            found, value = quoting.header_label(line)
+            if found:
+                kinds.add(found)
+                labels += 1
+                mailed = mailed or "@" in value
+                end = index + 1
+                misses = 0
+            else:
+                misses += 1
+                if misses > 2:
+                    break
+        core = kinds - {"cc"}
+        if "from" in core and (len(core) >= 3 or (len(core) == 2 and kind == "from" and (mailed or "date" in core))):
+            return end
+        if sent and mailed and "to" in core:
+            return end
+        if kind in ("date", "to", "subject") and len(core) >= 3 and (mailed or "from" in core):
+            return end
+        return None
+
+    def _is_signature(self, at: int) -> bool:
+        """After `-- `: few lines until the end or a quote. A bare `--` may also part a letter's sections."""
+        if self.lines[at] == "-- ":
+            return True
+        count = 0
+        for index in range(at + 1, len(self.lines)):
+            line = self.lines[index]
+            if quoting.is_quoted(line) or quoting.separator(line) or quoting.header_label(line)[0] == "from":
+                return True
+            count += bool(line.strip())
+            if count > MAX_SIGNATURE:
+                return False
+            if quoting.attribution(line, False):
+                return True
+        return True
+
+    def _is_footer(self, at: int) -> bool:
+        """A rule with a mailing list's footer under it, at the end."""
+        return any(quoting.is_list_footer(line) for line in self.lines[at + 1 : at + 4])
+
+
+# --- help from the HTML
+
+_CONTAINER = re.compile(
+    r"""<[a-z][^<>]{0,400}(?:class|id|name|type|data-marker|style)\s*=\s*["']?[^"'<>]{0,200}?(?:gmail_quote|gmail_attr|divRplyFwdMsg|OutlookMessageHeader|moz-cite-prefix|"""
+    r"""yahoo_quoted|protonmail_quote|zmail_extra|isReplyContent|ntes_not_fresh_bg|OLK_SRC_BODY_SECTION|reply-intro|mailQuote|__QUOTED_TEXT__|"""
+    r"""ms-outlook-mobile-reference-message|mail-editor-reference-message-container|appendonsend|wmmailcite|zm_quote|foxmail_quote|quoted-text|tutanota_quote|hcs_quote|"""
+    r"""_origin_mail|history_container|qt-content|border-top:\s*solid #(?:E1E1E1|B5C4DF))|<blockquote[^<>]{0,200}type=["']?cite""",
+    re.IGNORECASE,
+)
+_NOT_LETTER = re.compile(r"[\W_]+")
+_HEAD = 60
+
+
+def _quote_line(lines: list[str], html: str) -> int | None:
+    """The line where the quote begins that the HTML marks as one."""
+    match = _CONTAINER.search(html[:MAX_TEXT])
+    if match is None:
+        return None
+    head = _NOT_LETTER.sub("", html_to_text(html[match.start() : match.start() + 8000]))[:_HEAD]
+    if len(head) < 10:
+        return None
+    flat: list[str] = []
+    starts: list[int] = []
+    total = 0
+    for line in lines:
+        plain = _NOT_LETTER.sub("", line)
+        starts.append(total)
+        flat.append(plain)
+        total += len(plain)
+    at = "".join(flat).find(head)
+    if at <= 0:
+        return None
+    for index in range(len(starts) - 1, -1, -1):
+        if starts[index] <= at and flat[index]:
+            return index if index > 0 else None
+    return None
