@@ -58,7 +58,7 @@ class ApiConnector(Connector):
         headers = {
             "Content-Type": "application/json",
             "Idempotency-Key": message.id,
-            signature.HEADER: signature.sign(self._secret, body, int(time.time())),
+            signature.HEADER: self._signed(body),
         }
         started = time.monotonic()
         try:
@@ -124,9 +124,10 @@ class ApiConnector(Connector):
             raise Unknown(f"the line to the app broke: {type(error).__name__}") from error
 
     async def _check_address(self, url: str) -> CheckResult:
+        """Any answer to a signed HEAD will do, even that there is no HEAD, but 401 and 5xx."""
         started = time.monotonic()
         try:
-            status, _, _ = await self._call("HEAD", url, {}, b"")
+            status, _, _ = await self._call("HEAD", url, {signature.HEADER: self._signed(b"")}, b"")
         except SendError as error:
             self._record(f"HEAD {url}", started, ok=False, response=error.reason)
             return CheckResult(
@@ -135,13 +136,15 @@ class ApiConnector(Connector):
                 detail=error.reason,
                 action="Check that the app runs, and that this host may reach it.",
             )
-        self._record(f"HEAD {url} → {status}", started, ok=status < 500)
-        return CheckResult(
-            name="callback address",
-            ok=status < 500,
-            detail=f"answers (HEAD: {status})",
-            action="" if status < 500 else "Look into the app's log.",
-        )
+        ok = status != 401 and status < 500
+        self._record(f"HEAD {url} → {status}", started, ok=ok)
+        action = "" if ok else "Look into the app's log."
+        if status == 401:
+            action = "Give the app the same callback_secret, and check both clocks."
+        return CheckResult(name="callback address", ok=ok, detail=f"answers HEAD with {status}", action=action)
+
+    def _signed(self, body: bytes) -> str:
+        return signature.sign(self._secret, body, int(time.time()))
 
     def _record(self, summary: str, started: float, *, ok: bool, request: str = "", response: str = "") -> None:
         self._context.channel_log.record(
