@@ -46,12 +46,8 @@ async def serve(chosen: Settings) -> int:
         loop.add_signal_handler(number, stop.set)
     async with Gateway(chosen) as gateway:
         print(_welcome(gateway.address, gateway.first_password, chosen), file=sys.stderr, flush=True)
-        stopping = loop.create_task(stop.wait())
-        try:
-            await asyncio.wait([stopping, gateway.failed], return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            stopping.cancel()
-    return 1 if gateway.failed.done() and not stop.is_set() else 0
+        await stop.wait()
+    return 0
 
 
 def _welcome(address: str, password: str | None, chosen: Settings) -> str:

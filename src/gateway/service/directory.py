@@ -60,6 +60,7 @@ class Directory:
         self.rules: RuleSet = EMPTY_RULES
         self.waiting: dict[str, int] = {}
         """Conversations that wait, by queue id; kept while the rules ask for it (see Dispatcher), seconds old."""
+        self._on_messages = False
         self._queue_names: dict[str, Queue] = {}
         self._served: dict[str, tuple[Agent, ...]] = {}
         self._listeners: list[Listener] = []
@@ -153,6 +154,11 @@ class Directory:
             queue.id for queue in self.queues.values() if not queue.agent_ids or agent_id in queue.agent_ids
         )
 
+    @property
+    def rules_on_messages(self) -> bool:
+        """Whether any rule is run for a message of a running conversation."""
+        return self._on_messages
+
     def _index(self) -> None:
         self._queue_names = {queue.name: queue for queue in self.queues.values()}
         enabled = sorted((a for a in self.agents.values() if a.enabled), key=lambda a: a.id)
@@ -161,10 +167,15 @@ class Directory:
             for queue in self.queues.values()
         }
 
+    def use_rules(self, rules: RuleSet) -> None:
+        """Decide by these from now on."""
+        self.rules = rules
+        self._on_messages = any("message" in rule.on and rule.enabled for rule in rules.rules)
+
     async def _load_rules(self) -> None:
         pointer: RulePointer | None = await self._store.get(RULE_POINTER, LIVE)
         if pointer is None:
-            self.rules = EMPTY_RULES
+            self.use_rules(EMPTY_RULES)
             return
         if pointer.number == self.rules.version:
             return
@@ -176,7 +187,7 @@ class Directory:
             # A published set was checked; one that no longer loads (an older program) must not stop intake.
             log.error("rules.unusable", version=pointer.number)
             return
-        self.rules = loaded.ruleset
+        self.use_rules(loaded.ruleset)
 
     async def _all(self, collection: Collection[Any]) -> dict[str, Any]:
         found: dict[str, Any] = {}

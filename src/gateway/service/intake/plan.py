@@ -200,6 +200,9 @@ class Planner:
 
     def _route(self, plan: Plan, state_of: Callable[[str], AgentState]) -> None:
         event = plan.event or "message"
+        if event == "message" and not self._directory.rules_on_messages:
+            self._run_sla(plan, None)
+            return
         facts = self._facts(plan, event)
         outcome = decide(self._directory.rules, facts)
         plan.outcome = outcome
@@ -341,12 +344,10 @@ class Planner:
         running = policies.get(conversation.sla_policy_id or "")
         if running is None or conversation.sla is None:
             return
-        step = sla.on_reopened if plan.event == "reopened" else None
-        clock = (
-            step(running, conversation.sla, conversation, at)
-            if step
-            else sla.on_message(running, conversation.sla, conversation, "in", at)
-        )
+        if plan.event == "reopened":
+            clock = sla.on_reopened(running, conversation.sla, conversation, at)
+        else:
+            clock = sla.on_message(running, conversation.sla, conversation, "in", at)
         plan.conversation = replace(conversation, sla=clock)
 
     def _reply(self, plan: Plan, outcome: Outcome, facts: Facts) -> None:
