@@ -6,6 +6,7 @@ import itertools
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -84,7 +85,8 @@ class House:
             sent["Content-Type"] = "application/json"
         sent.update(headers or {})
         address = self.url + (path[1:] if path.startswith("~/") else "/api/v1" + path)
-        async with self.http.request(method, address, data=data, headers=sent, params=params) as response:
+        body_sent = BytesIO(data) if data is not None else None
+        async with self.http.request(method, address, data=body_sent, headers=sent, params=params) as response:
             return Answer(response.status, response.headers, await response.read())
 
     async def get(self, path: str, **options: Any) -> Answer:

@@ -68,6 +68,7 @@ _SECURITY = {
     "Referrer-Policy": "no-referrer",
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
     "Cross-Origin-Resource-Policy": "same-origin",
+    "Server": "Omnigate",
 }
 """Unless a handler says otherwise, an answer is data: nothing in it runs, and no page may hold it."""
 

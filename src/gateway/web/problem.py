@@ -127,6 +127,8 @@ def _gateway_problem(error: GatewayError, if_match: bool) -> HttpProblem:
             return HttpProblem(401, str(error), errors=errors, headers={"WWW-Authenticate": "Bearer"})
         case Throttled():
             return wait(429, str(error), error.retry_after)
+        case Clash() if if_match and error.path == "version":
+            return HttpProblem(412, str(error))
         case Clash():
             return HttpProblem(409, str(error), errors=[(error.path, str(error))] if error.path else ())
         case Duplicate():

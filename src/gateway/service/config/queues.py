@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 from collections.abc import Mapping
 from typing import Any
@@ -32,7 +33,7 @@ class QueueConfig:
     async def create(self, actor: Actor, fields: Mapping[str, Any]) -> Queue:
         """Raises Refused for references that lead nowhere, Clash for a taken name."""
         queue = Queue(id=self._ids(), **fields)
-        self._check(queue)
+        await self._check(queue)
         return await self._changes.create(actor, THING, QUEUES, queue, detail={"name": queue.name})
 
     async def update(self, actor: Actor, id: str, fields: Mapping[str, Any], expect: int | None = None) -> Queue:
@@ -40,7 +41,7 @@ class QueueConfig:
 
         async def decide(before: Queue, batch: Batch) -> Queue:
             after = replace(before, **fields)
-            self._check(after)
+            await self._check(after)
             if (after.name, after.type) != (before.name, before.type):
                 await self._rules.keep_whole(
                     lambda known: dataclasses.replace(known, queues=exchanged(known.queues, after)), "name"
@@ -66,7 +67,7 @@ class QueueConfig:
         if held:
             raise Clash(f"{held} conversations that are not resolved are in this queue; transfer them first")
 
-    def _check(self, queue: Queue) -> None:
+    async def _check(self, queue: Queue) -> None:
         problems: list[Problem] = []
         for index, agent_id in enumerate(queue.agent_ids):
             if agent_id not in self._directory.agents:
@@ -74,7 +75,7 @@ class QueueConfig:
         if queue.sla_policy_id is not None and queue.sla_policy_id not in self._directory.sla_policies:
             problems.append(Problem("sla_policy_id", "there is no such SLA policy"))
         try:
-            zone_named(queue.timezone)
+            await asyncio.to_thread(zone_named, queue.timezone)  # reads a file
         except ValueError as error:
             problems.append(Problem("timezone", str(error)))
         problems += hours_problems(queue)

@@ -38,7 +38,7 @@ SEARCH_PAGES = 10
 
 class ConversationQuery(Paging, frozen=True, kw_only=True):
     """`queue`: name or id · `assignee`: id, e-mail address, `me` or `none` · `inbox`: id or name · `q`: words in
-    messages (then the order is by newest hit, and `sort` is not taken)."""
+    messages (then the order is by newest hit, one conversation once a page, and `sort` is not taken)."""
 
     status: StatusFilter | None = None
     queue: Line | None = None
@@ -135,24 +135,31 @@ async def page_of(
         page = await services.store.find(CONVERSATIONS, where, order=order, after=cursor.store, limit=query.limit)
         return page.items, Cursor(store=page.next) if page.next is not None else None
     served = services.directory.queues_of(actor.agent_id) if actor.agent_id else frozenset[str]()
-    own = await held_elsewhere(services, actor, where, served)
-    own = [c for c in own if cursor.id is None or behind(c, order, cursor.value, cursor.id)]
-    items: list[Conversation] = []
-    after: str | None = None
     wanted = where.get("queue_id")
-    if served if wanted is None else wanted in served:
-        narrowed = where if wanted is not None else {**where, "queue_id": OneOf(tuple(sorted(served)))}
-        room = max(1, query.limit - len(own))
-        page = await services.store.find(CONVERSATIONS, narrowed, order=order, after=cursor.store, limit=room)
-        items, after = page.items, page.next
-    if after is not None:  # what comes behind this page's end belongs on a later page
-        last = items[-1]
-        own = [c for c in own if not behind(c, order, sort_value(last, order), last.id)]
-    merged = sorted([*items, *own], key=lambda c: (sort_value(c, order), c.id), reverse=order.startswith("-"))
-    if after is None:
+    own = [c for c in await held_elsewhere(services, actor, where, served) if behind(c, order, cursor)]
+    if wanted is not None and wanted not in served:
+        return in_order(own, order)[: query.limit], None  # few enough for one page
+    narrowed = where if wanted is not None else {**where, "queue_id": OneOf(tuple(sorted(served)))}
+    # The store's cursor is the end of one of its pages, while ours may lie within: what was shown is passed over.
+    items: list[tuple[str | None, Conversation]] = []
+    store: str | None = cursor.store
+    while True:
+        page = await services.store.find(CONVERSATIONS, narrowed, order=order, after=store, limit=query.limit)
+        items += [(store, c) for c in page.items if behind(c, order, cursor)]
+        store = page.next
+        if store is None or len(items) > query.limit:
+            break
+    starts = {c.id: start for start, c in items}
+    merged = in_order([*(c for _, c in items), *own], order)
+    if len(merged) <= query.limit:
         return merged, None
-    last = items[-1]
-    return merged, Cursor(store=after, value=sort_value(last, order), id=last.id)
+    shown = merged[: query.limit]
+    start = next((starts[c.id] for c in reversed(shown) if c.id in starts), cursor.store)
+    return shown, Cursor(store=start, value=sort_value(shown[-1], order), id=shown[-1].id)
+
+
+def in_order(found: list[Conversation], order: str) -> list[Conversation]:
+    return sorted(found, key=lambda c: (sort_value(c, order), c.id), reverse=order.startswith("-"))
 
 
 async def held_elsewhere(
@@ -189,9 +196,11 @@ def sort_value(conversation: Conversation, order: str) -> str:
     return value.isoformat(timespec="milliseconds") if isinstance(value, datetime) else str(value)
 
 
-def behind(conversation: Conversation, order: str, value: str | None, id: str) -> bool:
-    """Whether the conversation comes behind the place in the order."""
-    place, here = (value or "", id), (sort_value(conversation, order), conversation.id)
+def behind(conversation: Conversation, order: str, cursor: Cursor) -> bool:
+    """Whether the conversation comes behind the place where a merged list was left off."""
+    if cursor.id is None:
+        return True
+    place, here = (cursor.value or "", cursor.id), (sort_value(conversation, order), conversation.id)
     return here < place if order.startswith("-") else here > place
 
 
