@@ -1,4 +1,4 @@
-"""For every test: no blocking call on the loop, no connection that leaves this host, no OMNIGATE_ setting from outside."""
+"""For every test: no blocking call on the loop, no connection that leaves this host, no setting from outside."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def _is_local(address: Any) -> bool:
         return True  # a unix socket
     host = str(address[0])
     try:
-        return ipaddress.ip_address(host.split("%")[0]).is_loopback
+        return ipaddress.ip_address(host.split("%", maxsplit=1)[0]).is_loopback
     except ValueError:
         return host == "localhost"
 

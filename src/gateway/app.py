@@ -44,7 +44,6 @@ from gateway.service.intake import Intake
 from gateway.service.intake.plan import Plan
 from gateway.service.outbox import Outbox
 from gateway.service.provider_http import provider_session
-from gateway.service.provider_http import provider_session
 from gateway.service.recent import Recent
 from gateway.service.rules import Rules
 from gateway.service.seal import Seal, load_keys
@@ -192,9 +191,7 @@ class Gateway:
             store, clock, ids, directory, dispatcher, attachments, recent, capabilities, outbox.notify
         )
         contacts = Contacts(store=store, clock=clock, ids=ids, audit=audit, node=self.node)
-        webhooks = Webhooks(
-            store=store, feed=feed, clock=clock, ids=ids, seal=seal, guard=guard, node=self.node
-        )
+        webhooks = Webhooks(store=store, feed=feed, clock=clock, ids=ids, seal=seal, guard=guard, node=self.node)
         indexer = Indexer(store, feed, clock, self.node, busy=lambda: intake.pending > BUSY_INTAKE)
         housekeeping = Housekeeping(
             store, clock, self.node, wake_snoozed=conversations.wake_snoozed, event_days=settings.event_days

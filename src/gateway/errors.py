@@ -1,26 +1,26 @@
 """Every error that crosses a module border, by who must act.
 
-    GatewayError
-    ├── StoreError
-    │   ├── Duplicate        a unique key is taken: the caller's insert is a repeat or a clash
-    │   ├── Conflict         a document changed (or went) since it was read: read again, decide again
-    │   ├── Fenced           a lease passed to another node: stop what was done under it
-    │   ├── StoreUnavailable the engine cannot answer now: try later
-    │   ├── StoreTooNew      the data was written by a newer program: update the program
-    │   └── CursorGone       the feed no longer reaches back to this cursor: reload, then follow from the head
-    ├── Overloaded           a bounded queue is full: answer 503 with Retry-After
-    ├── Refused              bad input: `problems` name each field and the reason
-    ├── NotFound             there is no such thing, or the actor may not know of it
-    ├── Denied               the actor may not do this
-    ├── NotSignedIn          wrong or missing credentials
-    ├── Throttled            too many attempts: come again after `retry_after` seconds
-    ├── Clash                the present state of things forbids it; the text says why
-    └── SendError            what came of one attempt to send (see gateway.connector)
-        ├── Transient        the provider or the line failed before it accepted: try again
-        ├── RateLimited      try again after `retry_after` seconds
-        ├── Permanent        this message or recipient can never work
-        ├── Unauthorized     the account's credentials are refused: stop the inbox, ask the admin
-        └── Unknown          the line broke after the provider may have accepted
+GatewayError
+├── StoreError
+│   ├── Duplicate        a unique key is taken: the caller's insert is a repeat or a clash
+│   ├── Conflict         a document changed (or went) since it was read: read again, decide again
+│   ├── Fenced           a lease passed to another node: stop what was done under it
+│   ├── StoreUnavailable the engine cannot answer now: try later
+│   ├── StoreTooNew      the data was written by a newer program: update the program
+│   └── CursorGone       the feed no longer reaches back to this cursor: reload, then follow from the head
+├── Overloaded           a bounded queue is full: answer 503 with Retry-After
+├── Refused              bad input: `problems` name each field and the reason
+├── NotFound             there is no such thing, or the actor may not know of it
+├── Denied               the actor may not do this
+├── NotSignedIn          wrong or missing credentials
+├── Throttled            too many attempts: come again after `retry_after` seconds
+├── Clash                the present state of things forbids it; the text says why
+└── SendError            what came of one attempt to send (see gateway.connector)
+    ├── Transient        the provider or the line failed before it accepted: try again
+    ├── RateLimited      try again after `retry_after` seconds
+    ├── Permanent        this message or recipient can never work
+    ├── Unauthorized     the account's credentials are refused: stop the inbox, ask the admin
+    └── Unknown          the line broke after the provider may have accepted
 """
 
 from __future__ import annotations

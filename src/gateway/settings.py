@@ -18,14 +18,16 @@ import msgspec
 from gateway.errors import Problem, Refused
 
 PREFIX = "OMNIGATE_"
-NOT_SETTINGS = frozenset({
+NOT_SETTINGS = frozenset(
+    {
         "OMNIGATE_FAULT",
         "OMNIGATE_CONFIG",
         "OMNIGATE_TEST_MONGODB",
         "OMNIGATE_URL",
         "OMNIGATE_TOKEN",
         "OMNIGATE_NEW_PASSWORD",
-    })
+    }
+)
 
 Port = Annotated[int, msgspec.Meta(ge=0, le=65535)]
 Count = Annotated[int, msgspec.Meta(ge=1)]
@@ -51,7 +53,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["json", "console"] = "console"
     allow_networks: tuple[str, ...] = ()
-    """Private networks (CIDR) that webhooks, callbacks and fetched addresses may reach; comma-separated in the environment."""
+    """Private networks (CIDR) that webhooks, callbacks and fetched addresses may reach; in the environment with commas."""
     trusted_proxies: tuple[str, ...] = ()
     """Networks (CIDR) whose X-Forwarded-For and -Proto are believed."""
     intake_pending: Count = 4096
@@ -86,9 +88,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 FIELDS = {field.name: field for field in msgspec.structs.fields(Settings)}
 
 
-def from_sources(
-    options: Mapping[str, Any], environ: Mapping[str, str], config: str | Path | None = None
-) -> Settings:
+def from_sources(options: Mapping[str, Any], environ: Mapping[str, str], config: str | Path | None = None) -> Settings:
     """Settings of the three sources; raises Refused with every wrong value named."""
     problems: list[Problem] = []
     values: dict[str, Any] = {}

@@ -69,7 +69,7 @@ class Desk(Node):
     async def rules(self, text: str) -> None:
         loaded = await asyncio.to_thread(load, [("test.yaml", text)], None, version=7)
         assert loaded.ruleset is not None, loaded.problems
-        self.directory.rules = loaded.ruleset
+        self.directory.use_rules(loaded.ruleset)
 
 
 @pytest.fixture

@@ -9,10 +9,10 @@ import pytest
 
 from gateway.errors import Clash, NotFound, Refused
 from gateway.model.conversation import Conversation
-from gateway.model.team import AgentState
+from gateway.model.team import AgentState, SlaPolicy
 from gateway.routing.capacity import used
 from gateway.service.conversations import Changes
-from gateway.store.collection import AGENT_STATES, CONVERSATIONS, DECISIONS, DELIVERIES, MESSAGES
+from gateway.store.collection import AGENT_STATES, CONVERSATIONS, DECISIONS, DELIVERIES, MESSAGES, SLA_POLICIES
 
 from .conftest import Desk
 
@@ -199,3 +199,25 @@ async def test_many_messages_at_once_never_overfill_anybody(desk: Desk) -> None:
     assert [await load(desk, agent.id) for agent in agents] == [3, 3, 3, 3]
     page = await desk.store.find(CONVERSATIONS, {"queue_id": "q-support"}, limit=100)
     assert sum(found.assignee_id is not None for found in page.items) == 12
+
+
+# response-time targets
+
+
+async def test_targets_start_with_the_rule_and_are_met_by_the_answer(desk: Desk) -> None:
+    kim = await desk.add_agent("kim")
+    policy = SlaPolicy(id="p1", name="fast", first_response_seconds=600, resolution_seconds=3600)
+    await desk._add(SLA_POLICIES, policy)
+    await desk.rules("rules: [{id: all, when: {always: true}, then: {queue: support, sla: fast}}]")
+    said = await desk.say("hello")
+    clock = (await conversation(desk, said.conversation_id)).sla
+    assert clock is not None
+    assert clock.first_response_due is not None
+    await desk.conversations.reply(said.conversation_id, kim, "hi")
+    answered = (await conversation(desk, said.conversation_id)).sla
+    assert answered is not None
+    assert (answered.first_response_due, answered.breached) == (None, ())
+    desk.clock.pass_by(hours=2)
+    resolved = await desk.conversations.update(said.conversation_id, kim, Changes(status="resolved"))
+    assert resolved.sla is not None
+    assert (resolved.sla.resolution_due, resolved.sla.breached) == (None, ("resolution",))

@@ -143,8 +143,7 @@ async def test_a_full_queue_refuses_or_waits(desk: Desk) -> None:
         try:
             await desk.intake.accept(desk.inbox, [inbound], wait=False)
         except Overloaded as error:
-            assert error.retry_after > 0
-            return "refused"
+            return "refused" if error.retry_after > 0 else "refused without a time"
         return "taken"
 
     results = await asyncio.gather(*(at_once(number) for number in range(50)))

@@ -29,7 +29,9 @@ def _add_user(commands: Any) -> None:
     actions = user.add_subparsers(dest="action", required=True, metavar="ACTION")
     listing = _action(actions, "list", "everyone with a login", list_users)
     listing.add_argument("--json", action="store_true")
-    new = _action(actions, "add", "add someone; the password is asked for, or read from OMNIGATE_NEW_PASSWORD", add_user)
+    new = _action(
+        actions, "add", "add someone; the password is asked for, or read from OMNIGATE_NEW_PASSWORD", add_user
+    )
     new.add_argument("email")
     new.add_argument("--name", required=True)
     new.add_argument("--role", choices=("agent", "supervisor", "admin"), default="agent")
@@ -170,7 +172,9 @@ async def print_check(api: Api, inbox: dict[str, Any]) -> bool:
     well = True
     for result in answer["checks"]:
         well = well and result["ok"]
-        print(f"{'ok  ' if result['ok'] else 'FAIL'} {inbox['name']}: {result['name']} {result.get('detail', '')}".rstrip())
+        print(
+            f"{'ok  ' if result['ok'] else 'FAIL'} {inbox['name']}: {result['name']} {result.get('detail', '')}".rstrip()
+        )
         if not result["ok"] and result.get("action"):
             print(f"     {result['action']}")
     return well

@@ -23,7 +23,5 @@ def add_settings(command: argparse.ArgumentParser, *names: str) -> None:
 
 def settings(arguments: argparse.Namespace, **fixed: Any) -> Settings:
     """The settings of file, environment and options; `fixed` wins over all."""
-    options = {
-        name.removeprefix("set_"): value for name, value in vars(arguments).items() if name.startswith("set_")
-    }
+    options = {name.removeprefix("set_"): value for name, value in vars(arguments).items() if name.startswith("set_")}
     return from_sources({**options, **fixed}, os.environ, arguments.config)

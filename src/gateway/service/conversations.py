@@ -24,6 +24,7 @@ from gateway.model.decision import Decision
 from gateway.model.document import Clock, Ids
 from gateway.model.message import Attachment, Author, Message
 from gateway.model.team import ROLE_RANK, AgentState, Queue
+from gateway.routing import sla
 from gateway.routing.visibility import may_see
 from gateway.service.attachments import Attachments
 from gateway.service.directory import Directory
@@ -51,12 +52,12 @@ class Changes(Struct, frozen=True, kw_only=True):
 
     status: Status | UnsetType = UNSET
     queue: str | UnsetType = UNSET
-    assignee: str | None | UnsetType = UNSET
+    assignee: str | UnsetType | None = UNSET
     priority: Priority | UnsetType = UNSET
     tags: tuple[str, ...] | UnsetType = UNSET
-    snoozed_until: datetime | None | UnsetType = UNSET
+    snoozed_until: datetime | UnsetType | None = UNSET
     subject: str | UnsetType = UNSET
-    language: str | None | UnsetType = UNSET
+    language: str | UnsetType | None = UNSET
 
 
 @dataclass(slots=True)
@@ -167,7 +168,7 @@ class Conversations:
                 first_response_at=before.first_response_at or (turn.now if before.waiting_since else None),
                 updated_at=turn.now,
             )
-            after = self._claimed_by_answering(turn, after, actor)
+            after = self._claimed_by_answering(turn, self._answered(before, after, turn.now), actor)
             stored = turn.batch.insert(MESSAGES, message)
             turn.batch.insert(DELIVERIES, delivery)
             self._put(turn, before, after)
@@ -461,9 +462,12 @@ class Conversations:
                 queued_at=None,
                 waiting_since=None,
                 snoozed_until=None,
+                sla=sla.on_resolved(conversation.sla, turn.now) if conversation.sla is not None else None,
             )
         reopened = conversation.status == "resolved"
         queued = conversation.queued_at or turn.now if conversation.assignee_id is None and status == "open" else None
+        if reopened:
+            conversation = self._reopened(conversation, turn.now)
         return replace(
             conversation,
             status=status,
@@ -472,6 +476,19 @@ class Conversations:
             reopened=conversation.reopened + (1 if reopened else 0),
             queued_at=queued,
         )
+
+    def _answered(self, before: Conversation, after: Conversation, now: datetime) -> Conversation:
+        """The response-time targets that the answer meets."""
+        policy = self._directory.sla_policies.get(before.sla_policy_id or "")
+        if policy is None or before.sla is None:
+            return after
+        return replace(after, sla=sla.on_message(policy, before.sla, before, "out", now))
+
+    def _reopened(self, conversation: Conversation, now: datetime) -> Conversation:
+        policy = self._directory.sla_policies.get(conversation.sla_policy_id or "")
+        if policy is None or conversation.sla is None:
+            return conversation
+        return replace(conversation, sla=sla.on_reopened(policy, conversation.sla, conversation, now))
 
     def _claimed_by_answering(self, turn: Turn, conversation: Conversation, actor: Actor) -> Conversation:
         agent = self._directory.agents.get(actor.agent_id) if actor.agent_id else None
@@ -560,7 +577,9 @@ def _check_sizes(attachments: Sequence[Attachment], channel: Capabilities) -> No
     limit = channel.max_attachment_bytes
     for number, attachment in enumerate(attachments):
         if limit is not None and attachment.size > limit:
-            raise Refused(Problem(f"attachments[{number}]", f"the channel takes {limit} bytes, this has {attachment.size}"))
+            raise Refused(
+                Problem(f"attachments[{number}]", f"the channel takes {limit} bytes, this has {attachment.size}")
+            )
 
 
 def _preview(message: Message) -> str:

@@ -18,6 +18,7 @@ from gateway.service.rules import Rules
 
 log = structlog.get_logger("first_start")
 
+
 async def prepare(
     directory: Directory, access: Access, config: Config, rules: Rules, *, email: str, password: str
 ) -> str | None:

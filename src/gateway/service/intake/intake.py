@@ -202,9 +202,7 @@ class Intake:
                 prepared.repeats.append(
                     (
                         arrival,
-                        Accepted(
-                            message_id=first.message_id, conversation_id=first.conversation_id, duplicate=True
-                        ),
+                        Accepted(message_id=first.message_id, conversation_id=first.conversation_id, duplicate=True),
                     )
                 )
         for fence in {arrival.fence for arrival in fresh if arrival.fence is not None}:

@@ -137,9 +137,7 @@ class Planner:
             conversation_id=conversation.id,
             direction="in",
             kind=inbound.kind,
-            author=Author(
-                kind="contact", id=situation.contact.id, name=inbound.sender.name or situation.contact.name
-            ),
+            author=Author(kind="contact", id=situation.contact.id, name=inbound.sender.name or situation.contact.name),
             text=arrival.text,
             visible_text=inbound.visible_text,
             html=arrival.html,

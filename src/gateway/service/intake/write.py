@@ -51,9 +51,7 @@ def write(
     for reply in plan.replies:
         delivery = new_delivery(reply, conversation, channel, now=at)
         batch.insert(DELIVERIES, delivery)
-        batch.emit(
-            message_created(batch.insert(MESSAGES, replace(reply, delivery=view(delivery))), conversation)
-        )
+        batch.emit(message_created(batch.insert(MESSAGES, replace(reply, delivery=view(delivery))), conversation))
     states = {id: put_state(batch, state, at) for id, state in plan.states.items()}
     _report(batch, plan, at)
     _rule_events(batch, plan, at)
