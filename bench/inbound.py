@@ -75,7 +75,7 @@ def rule_text(count: int) -> str:
             f"{{all: [{{channel: mail}}, {{text: {{contains: [word{number:04}]}}}}]}}",
             f"{{all: [{{channel: api}}, {{language: zh}}, {{contact.attributes.tier: tier{number:04}}}]}}",
             f"{{all: [{{channel: api}}, {{text: {{contains: [secret{number:04}]}}}}]}}",
-            f"{{all: [{{channel: api}}, {{contact.attributes.plan: plan{number:04}}}, {{text: {{matches: 'x{number:04}y'}}}}]}}",
+            f"{{all: [{{contact.attributes.plan: plan{number:04}}}, {{text: {{matches: 'x{number:04}y'}}}}]}}",
         )
         lines.append(f"  - {{id: rule-{number}, when: {kinds[number % 4]}, then: {{queue: support, priority: high}}}}")
     return "\n".join(lines)

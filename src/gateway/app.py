@@ -96,7 +96,7 @@ class Gateway:
     async def __aexit__(self, *exc: object) -> None:
         await self._stack.aclose()
 
-    async def _start(self, stack: AsyncExitStack) -> None:
+    async def _start(self, stack: AsyncExitStack) -> None:  # noqa: PLR0915 - the whole order in one place
         settings, clock, ids = self.settings, self.clock, self.ids
         data = settings.data_dir
         await asyncio.to_thread(lambda: data.mkdir(parents=True, exist_ok=True))

@@ -264,7 +264,7 @@ class Connector(ABC):
         """Make ready to send; must not need the network (a provider that is down must not stop the start)."""
         return self
 
-    async def __aexit__(self, *exc: object) -> None:
+    async def __aexit__(self, *exc: object) -> None:  # noqa: B027 - most have nothing to close
         """Close what was opened; ends within seconds."""
 
     async def run(self) -> None:

@@ -53,7 +53,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["json", "console"] = "console"
     allow_networks: tuple[str, ...] = ()
-    """Private networks (CIDR) that webhooks, callbacks and fetched addresses may reach; in the environment with commas."""
+    """Private networks (CIDR) that webhooks, callbacks and fetched addresses may reach; commas in the environment."""
     trusted_proxies: tuple[str, ...] = ()
     """Networks (CIDR) whose X-Forwarded-For and -Proto are believed."""
     intake_pending: Count = 4096

@@ -14,7 +14,7 @@ import pytest
 from gateway.connector import Accepted, Inbound, Sender
 from gateway.model.access import Actor
 from gateway.model.inbox import Inbox
-from gateway.model.team import Agent, Queue
+from gateway.model.team import Agent, Queue, Role
 from gateway.routing.load import load
 from gateway.store.batch import Batch
 from gateway.store.collection import AGENTS, INBOXES, QUEUES
@@ -39,12 +39,12 @@ class Desk(Node):
         (accepted,) = await self.intake.accept(more.get("inbox", self.inbox), [inbound])
         return accepted
 
-    async def add_agent(self, name: str, *, capacity: int = 2, role: str = "agent", **more: Any) -> Actor:
+    async def add_agent(self, name: str, *, capacity: int = 2, role: Role = "agent", **more: Any) -> Actor:
         agent = Agent(
             id=name, email=f"{name}@example.org", name=name, role=role, capacity=capacity, created_at=START, **more
         )
         await self._add(AGENTS, agent)
-        return Actor(kind="agent", id=name, name=name, role=role, agent_id=name)  # type: ignore[arg-type]
+        return Actor(kind="agent", id=name, name=name, role=role, agent_id=name)
 
     async def online(self, actor: Actor) -> None:
         await self.dispatcher.set_presence(actor.id, "online", actor)

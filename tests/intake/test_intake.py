@@ -114,9 +114,8 @@ async def test_a_message_that_cannot_be_decided_is_kept_with_the_error(
 ) -> None:
     await desk.add_queue("money")
     await desk.rules(RULES)
+    from gateway.routing.decide import decide
     from gateway.service.intake import plan
-
-    decide = plan.decide
 
     def broken(ruleset: Any, facts: Any) -> Any:
         if "poison" in facts.text:

@@ -172,9 +172,8 @@ async def print_check(api: Api, inbox: dict[str, Any]) -> bool:
     well = True
     for result in answer["checks"]:
         well = well and result["ok"]
-        print(
-            f"{'ok  ' if result['ok'] else 'FAIL'} {inbox['name']}: {result['name']} {result.get('detail', '')}".rstrip()
-        )
+        mark = "ok  " if result["ok"] else "FAIL"
+        print(f"{mark} {inbox['name']}: {result['name']} {result.get('detail', '')}".rstrip())
         if not result["ok"] and result.get("action"):
             print(f"     {result['action']}")
     return well

@@ -22,7 +22,7 @@ class Health(Value, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Inbox(Document, frozen=True, kw_only=True, omit_defaults=True):
-    """One account of a channel. `settings` hold sealed secrets as {"$sealed": "…"}; open them with gateway.service.seal."""
+    """One account of a channel. `settings` hold secrets sealed, as {"$sealed": "…"} (see gateway.service.seal)."""
 
     kind: str
     name: str

@@ -14,7 +14,7 @@ Strategy = Literal["longest_idle", "least_busy", "round_robin"]
 
 
 class Hours(Value, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
-    """Opening hours. `days`: 0 Monday … 6 Sunday; `open` and `close`: "HH:MM" local time, close after open or "24:00"."""
+    """Opening hours. `days`: 0 Monday … 6 Sunday; `open`, `close`: "HH:MM" local time, close after open or "24:00"."""
 
     days: tuple[int, ...] = (0, 1, 2, 3, 4)
     open: str = "09:00"

@@ -1,7 +1,7 @@
 """Backup, restore and copy: a store as one file, the same for both engines.
 
-The archive is a zip: `omnigate.json` (what it is), `{collection}.jsonl` (a document a line), `blobs/{sha256}`. Events are
-not part of it: readers of the feed reload after a restore.
+The archive is a zip: `omnigate.json` (what it is), `{collection}.jsonl` (a document a line), `blobs/{sha256}`. Events
+are not part of it: readers of the feed reload after a restore.
 """
 
 from __future__ import annotations

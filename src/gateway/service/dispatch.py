@@ -1,5 +1,5 @@
-"""Gives waiting conversations to agents, as soon as there is one for them: a message came, an agent came on, room became
-free. Any node may do it at any time; the version checks of each batch keep agents within capacity.
+"""Gives waiting conversations to agents, as soon as there is one for them: a message came, an agent came on, room
+became free. Any node may do it at any time; the version checks of each batch keep agents within capacity.
 """
 
 from __future__ import annotations
