@@ -1,7 +1,7 @@
 """The configuration in memory: inboxes, queues, agents and their state, SLA policies, the live rule set.
 
-Read on every message, so it is kept here and brought up to date by whoever commits a change (`reload`, `put_state`)
-and, for other nodes' changes, from the feed. A decision made on a stale copy is caught by the version checks of its batch.
+Read on every message, so it is kept here. Whoever commits a change brings it up to date (`reload`, `put_state`); other
+nodes' changes come by the feed. A decision made on a stale copy is caught by the version checks of its batch.
 """
 
 from __future__ import annotations
