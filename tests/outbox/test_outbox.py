@@ -13,6 +13,7 @@ from msgspec.structs import replace
 from gateway.connector import Capabilities, Outgoing, Sent
 from gateway.errors import (
     Clash,
+    Fenced,
     NotFound,
     Permanent,
     RateLimited,
@@ -24,6 +25,7 @@ from gateway.errors import (
 from gateway.model.access import SYSTEM
 from gateway.model.message import Attachment, Author, Lane
 from gateway.service.outbox.entry import SHARDS
+from gateway.service.outbox.ledger import Ledger
 from gateway.store.batch import Batch
 from gateway.store.collection import DELIVERIES, IDENTITIES
 from tests.outbox.stage import PLAIN, Scripted, Stage, sending, stage
@@ -157,6 +159,18 @@ async def test_two_nodes_never_send_the_same_entry(tmp_path: Path, store_url: st
 
 async def _all_sent(at: Stage, count: int) -> bool:
     return await at.store.count(DELIVERIES, {"status": "sent"}) == count
+
+
+async def test_a_node_that_was_paused_past_its_lease_cannot_begin_a_send(tmp_path: Path, store_url: str) -> None:
+    async with stage(tmp_path, url=store_url) as at:
+        reply = await at.reply(await at.conversation())
+        name = f"outbox:{reply.shard}"
+        [lease] = (await at.store.acquire([name], "paused", 30)).values()
+        await at.store.release([lease])
+        assert await at.store.acquire([name], "quick", 30)
+        with pytest.raises(Fenced):
+            await Ledger(at.store, at.clock).claim(reply, lease)
+        assert (await at.delivery(reply.id)).status == "queued"
 
 
 async def test_what_a_dead_node_was_sending_is_unknown_until_it_is_known(tmp_path: Path) -> None:
