@@ -42,7 +42,9 @@ async def prepare(
     kept = await attachments.keep(files, lenient=True) if files else ()
     raw = None
     if inbound.raw is not None:
-        (raw,) = await attachments.keep([File(name="message.eml", claimed_type="message/rfc822", data=inbound.raw)])
+        (raw,) = await attachments.keep(
+            [File(name="message.eml", claimed_type="message/rfc822", data=inbound.raw)], lenient=True
+        )
     arrival = Arrival(
         inbox=inbox,
         inbound=inbound,
