@@ -355,6 +355,22 @@ def test_every_index_begins_and_ends_as_declared(empty: sqlite3.Connection) -> N
     empty.close()
 
 
+# search
+
+
+async def test_a_run_is_found_as_it_stands(path: Path) -> None:
+    """Positions are kept: its pairs must be neighbours, not only somewhere, nor at the end of one run and the start of
+    the next."""
+    store = SqliteStore(path, SystemClock())
+    await store.open()
+    ids = [new_id() for _ in range(4)]
+    texts = ("退单，单款", "退单 x 单款", "单款退单", "要退单款了")
+    await store.index([SearchEntry(id, "c", START, text) for id, text in zip(ids, texts, strict=True)])
+    assert [hit.message_id for hit in await store.search("退单款")] == [ids[3]]
+    assert len(await store.search("退单 单款")) == 4
+    await store.close()
+
+
 # copies
 
 
