@@ -32,6 +32,8 @@ MARGIN_MS = 600_000
 """Nodes' clocks may differ, so ids do not rise strictly across nodes: begin this much earlier."""
 MAX_LAG = timedelta(seconds=60)
 """How far the index may fall behind before it stops giving way to intake."""
+GATHER = 0.2
+"""Seconds between batches while little happens: a batch costs about the same for one message as for a hundred."""
 SHARE = 3
 """While intake is busy, the indexer rests this many times as long as it works."""
 
@@ -78,7 +80,9 @@ class Indexer:
                     await self._save(lease, reader.cursor, newest)
                     cursor, saved_at = reader.cursor, loop.time()
                 if ids and self._busy() and self._clock.now() - entries[-1].event.at < MAX_LAG:
-                    await asyncio.sleep(SHARE * (loop.time() - begun))
+                    await asyncio.sleep(max(SHARE * (loop.time() - begun), GATHER))
+                elif entries and len(entries) < BATCH:
+                    await asyncio.sleep(GATHER)
 
     async def _rebuild(self, lease: Lease) -> None:
         """Index what is in the store, from where the index was complete; the feed takes over from here on."""
