@@ -28,6 +28,8 @@ MAX_AGE = timedelta(hours=24)
 """Older records are as if they were not; housekeeping deletes them."""
 UNDER_WAY = timedelta(seconds=90)
 """A request without an answer for this long was cut off (no route runs longer)."""
+RESUMABLE_AFTER = timedelta(seconds=5)
+"""The same where the work can safely be done twice at a time: both make the same thing, and the store takes one."""
 PENDING = 0
 
 
@@ -90,7 +92,7 @@ class Idempotency:
                     raise bad(422, f"this {HEADER} was used with another body", (HEADER, "belongs to another request"))
                 if known.status != PENDING:
                     return Replay(known.status, self._opened(id, stored))
-                if now - known.at < UNDER_WAY:
+                if now - known.at < (RESUMABLE_AFTER if resumable else UNDER_WAY):
                     raise wait(409, f"the request with this {HEADER} is still under way", 1)
                 if not resumable:
                     raise HttpProblem(

@@ -107,7 +107,7 @@ class Intake:
                 await prepare(inbox, inbound, self._ids(), self._clock.now(), self._attachments, fence)
                 for inbound in messages
             ]
-            faults.reach("intake.prepared")
+            faults.reach("intake.prepare.after")
             self._pending.extend(arrivals)
             self._arrived.set()
             if len(arrivals) == 1:
@@ -235,9 +235,9 @@ class Intake:
         """Commit and confirm; False if it has to be decided again."""
         try:
             if prepared.batch:
-                faults.reach("intake.before_commit")
+                faults.reach("intake.commit.before")
                 await self._store.commit(prepared.batch)
-                faults.reach("intake.committed")
+                faults.reach("intake.commit.after")
         except StoreUnavailable:
             self._void()  # trying each alone would only take longer to say the same
             raise
