@@ -192,6 +192,7 @@ class Gateway:
         )
         contacts = Contacts(store=store, clock=clock, ids=ids, audit=audit, node=self.node)
         webhooks = Webhooks(store=store, feed=feed, clock=clock, ids=ids, seal=seal, guard=guard, node=self.node)
+        stack.push_async_callback(webhooks.close)
         indexer = Indexer(store, feed, clock, self.node, busy=lambda: intake.pending > BUSY_INTAKE)
         housekeeping = Housekeeping(
             store, clock, self.node, wake_snoozed=conversations.wake_snoozed, event_days=settings.event_days
