@@ -102,10 +102,9 @@ class Fetcher:
         key = (folder, size.uid)
         tries = self._tries.get(key, 0)
         ways: list[tuple[str, str, bool]] = []
-        if size.size > self._max_bytes:
-            ways.append(("", f"<0.{HEAD_BYTES}>", False))
-        elif tries < WHOLE_TRIES:
-            ways.append(("", "", True))
+        if tries < WHOLE_TRIES:
+            too_large = size.size > self._max_bytes
+            ways.append(("", f"<0.{HEAD_BYTES}>", False) if too_large else ("", "", True))
         if tries < WHOLE_TRIES + HEAD_TRIES:
             ways.append(("HEADER", "", False))
         self._tries[key] = tries + 1  # counts if the line breaks over it

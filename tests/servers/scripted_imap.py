@@ -23,6 +23,8 @@ class ScriptedImap:
         """Fetches that ask for one of these answer NO."""
         self.silent: set[int] = set()
         """Left out of every FETCH answer, though SEARCH finds them."""
+        self.bodiless: set[int] = set()
+        """Left out where their text is asked for."""
         self.style = "literal"
         """`quoted`: bodies as quoted strings; `reversed`: the UID after the body; `chatty`: news in between."""
         self.uidnext = True
@@ -113,7 +115,7 @@ class ScriptedImap:
         if body and set(wanted) & self.refused and (whole or len(wanted) > 1):
             return False
         for uid in wanted:
-            if uid in self.silent:
+            if uid in self.silent or (body and uid in self.bodiless):
                 continue
             number, source = order.index(uid) + 1, self.mails[uid]
             if not body:

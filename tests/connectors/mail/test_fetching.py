@@ -76,10 +76,12 @@ async def test_one_that_breaks_the_line_is_had_without_its_body(server: Scripted
     assert "only the beginning" in odd.meta["note"]
 
 
-async def test_one_that_cannot_be_had_at_all_leaves_its_place(server: ScriptedImap) -> None:
+@pytest.mark.parametrize("size", [10, 2_000_000])
+async def test_one_that_cannot_be_had_at_all_leaves_its_place(server: ScriptedImap, size: int) -> None:
     around = Surroundings()
+    server.mails[2] += b"x" * size
     server.lost = {2}
-    async with watching(settings(server), around) as (_, run):
+    async with watching(settings(server, max_message_mb=1), around) as (_, run):
         await around.sink.until_accepted(7)
         assert not run.ended.is_set()
     assert numbers(around) == [1, 3, 4, 5, 6, 7]
@@ -97,9 +99,10 @@ async def test_one_that_is_refused_stops_no_other(server: ScriptedImap) -> None:
     assert server.connections == 1
 
 
-async def test_one_that_is_left_out_of_the_answer_is_asked_for_again(server: ScriptedImap) -> None:
+@pytest.mark.parametrize("of", ["silent", "bodiless"])
+async def test_one_that_is_left_out_of_the_answer_is_asked_for_again(server: ScriptedImap, of: str) -> None:
     around = Surroundings()
-    server.silent = {5}
+    setattr(server, of, {5})
     async with watching(settings(server), around):
         await around.sink.until_accepted(7)
         await eventually(lambda: around.sink.saved["imap"]["folders"]["INBOX"].get("last") == 7)

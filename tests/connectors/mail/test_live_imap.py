@@ -63,7 +63,9 @@ async def test_nothing_is_marked_as_seen(dovecot: Dovecot) -> None:
         await around.sink.until_accepted(2)
         dovecot.append(user, [mail(3)])
         await around.sink.until_accepted(3)
-    assert all(b"\\Seen" not in flags for flags in dovecot.flags(user))
+    flags = dovecot.flags(user)
+    assert all(b"\\Seen" not in each for each in flags)
+    assert all(b"\\Recent" in each for each in flags)  # other programs still see it as newly come
 
 
 async def test_goes_on_where_it_was(dovecot: Dovecot) -> None:

@@ -78,6 +78,7 @@ def test_no_text_makes_a_header(
     assert len(parsed.get_all("To", [])) == 1
     head, _, _ = mail.data.partition(b"\r\n\r\n")
     assert head.isascii()
+    assert not re.search(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]", head)
     assert b"\r" not in mail.data.replace(b"\r\n", b"")
     assert b"\n" not in mail.data.replace(b"\r\n", b"")
     assert all(len(line) <= 998 for line in mail.data.split(b"\r\n"))
