@@ -28,7 +28,7 @@ class Address(msgspec.Struct, frozen=True):
 
 
 _SPECIAL = re.compile(r'[",;:<>()\\\[]')
-_BARE = re.compile(r"[^\s<>\"(),;:\[\]\\]+@[^\s<>\"(),;:\\]+")
+_BARE = re.compile(r"[^\s<>\"(),;:\[\]\\@]{1,64}@[^\s<>\"(),;:\\@]{1,255}")
 _SIMPLE = re.compile(
     rb'\s*(?:"?([A-Za-z0-9 ._-]*?)"?\s*<([A-Za-z0-9.!#$%&\'*+/=?^_`{|}~-]+@[A-Za-z0-9.-]+)>|([A-Za-z0-9.!#$%&\'*+/=?^_`{|}~-]+@[A-Za-z0-9.-]+))\s*'
 )
@@ -159,7 +159,7 @@ def _add(out: list[Address], words: list[str], comments: list[str], bracketed: s
             if bare:
                 address, name = bare[0], _name(bracketed)
     else:
-        bare = _BARE.search(joined) if '"' not in joined or " " in joined.strip() else None
+        bare = _BARE.search(joined) if "@" in joined else None
         if bare:
             address = bare[0]
             name = _name(joined[: bare.start()] + " " + joined[bare.end() :])

@@ -9,8 +9,8 @@ def unflow(text: str, delete_space: bool) -> str:
     """Paragraphs as they were typed. Quoted lines keep their `>` marks; `-- ` stays the signature's separator."""
     out: list[str] = []
     open_depth = -1  # the quote depth of the paragraph that goes on, or -1
-    for line in text.split("\n"):
-        line = line.removesuffix("\r")
+    for raw in text.split("\n"):
+        line = raw.removesuffix("\r")
         stripped = line.lstrip(">")
         depth = len(line) - len(stripped)
         content = stripped.removeprefix(" ")

@@ -88,8 +88,10 @@ class _Block(msgspec.Struct):
 class _Body:
     """Collects blocks, files and reports while the tree is walked."""
 
-    def __init__(self, hint: str) -> None:
+    def __init__(self, hint: str, *, inner: bool = False) -> None:
         self.hint = hint
+        self.inner = inner
+        """Of a mail in the mail: what it carries is in the outer one's `.eml` file already."""
         self.files: list[File] = []
         self.related: list[bool] = []
         self.reports: list[Report] = []
@@ -340,22 +342,24 @@ _CONTAINERS: dict[str, Callable[[Part, _Body], list[_Block]]] = {
 
 def _message(part: Part, body: _Body) -> list[_Block]:
     """A mail in the mail: one `.eml` file; its text stands in where the outer mail has none, its files follow it."""
-    source = part.decoded.data if part.encoding in ("base64", "quoted-printable") else part.body
+    source = b""
+    if not body.inner:
+        source = part.decoded.data if part.encoding in ("base64", "quoted-printable") else part.body
     child = part.children[0] if part.children else None
     name = child.fields.text("subject")[:120] if child is not None else ""
-    _file(part, body, source, False, name=file_name(part, body.hint) or f"{name or 'message'}.eml")
+    if not body.inner:
+        _file(part, body, source, False, name=file_name(part, body.hint) or f"{name or 'message'}.eml")
     if child is None or len(body.nested) >= MAX_NESTED:
         if part.unread:
             body.hurt("parts nested too deeply or too many")
         return []
-    body.nested.append(source)
-    inner = _Body(child.parameters.get("charset", ""))
+    if not body.inner:
+        body.nested.append(source)
+    inner = _Body(child.parameters.get("charset", ""), inner=True)
     text, _, _ = _join(_walk(child, inner, root=True))
     for file in inner.files[: MAX_FILES - len(body.files)]:
         body.files.append(file)
         body.related.append(False)
-    body.reports += inner.reports
-    body.nested += inner.nested[: MAX_NESTED - len(body.nested)]
     head = [f"{label}: {value}" for label in ("From", "Date", "Subject") if (value := child.fields.text(label.lower()))]
     body.nested_texts.append("\n".join([*head, "", text]).strip())
     body.nested_texts += inner.nested_texts

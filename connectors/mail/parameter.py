@@ -128,13 +128,15 @@ def _extended(parts: list[tuple[bytes, bool]], hint: str) -> str:
     """RFC 2231: `charset'language'` stands before the first encoded section; the others follow it."""
     declared = ""
     data = b""
-    for number, (value, encoded) in enumerate(parts):
+    for number, (section, encoded) in enumerate(parts):
+        value = section
         if encoded:
-            if number == 0 and value.count(b"'") >= 2:
-                head, _, value = value.split(b"'", 2)
+            if number == 0 and section.count(b"'") >= 2:
+                head, _, value = section.split(b"'", 2)
                 declared = head.decode("latin-1")
-            value = unquote_to_bytes(value)
-        data += value
+            data += unquote_to_bytes(value)
+        else:
+            data += value
     if b"=?" in data and b"?=" in data and not declared:
         return _text(data, hint)
     return charset.decode(data, declared, hint)[0]

@@ -8,8 +8,10 @@ import unicodedata
 MAX_SUBJECT = 300
 
 _MARK = re.compile(
-    r"\s*(?:(?:re|aw|antw?|sv|vs|vá|odp|ynt|yan|ref|rif|res|rv|tr|fw|fwd|wg|doorst|i|enc|pd|továbbítás|továbbít|ilt|bls|atb|απ|πρθ|ответ|отв|"
-    r"на|пересл|відп|trả lời|chuyển tiếp|回复|回覆|答复|答覆|转发|轉寄|轉發|返信|転送|전달|답장|회신)\s*(?:\[\d{1,3}\]|\(\d{1,3}\)|\*\d{1,3}|\^\d{1,3})?"
+    r"\s*(?:(?:re|aw|antw?|sv|vs|vá|odp|ynt|yan|ref|rif|res|rv|tr|fw|fwd|wg|doorst|i|enc|pd|továbbítás|"
+    r"továbbít|ilt|bls|atb|απ|πρθ|ответ|отв|"
+    r"на|пересл|відп|trả lời|chuyển tiếp|回复|回覆|答复|答覆|转发|轉寄|轉發|返信|転送|전달|답장|"
+    r"회신)\s*(?:\[\d{1,3}\]|\(\d{1,3}\)|\*\d{1,3}|\^\d{1,3})?"
     r"\s*[:：]|\[(?:external|extern|ext|外部邮件|外部)\]|【外部】|(?:re|fwd?)\s+(?=(?:re|fwd?)\s*[:：]))\s*",
     re.IGNORECASE,
 )

@@ -11,6 +11,7 @@ from connectors.mail.encoded_word import base64_bytes
 _BASE64_JUNK = bytes(set(range(256)) - set(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/="))
 _BASE64_USED = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/=\r\n\t "
 _BASE64_TAIL = re.compile(rb"={1,3}\s*(?=\S)")
+_FIRST_LINE = re.compile(rb"\s*(?:[A-Za-z0-9+/]{4}){2,}(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?[ \t]*(?:\r?\n|\Z)")
 _TOKEN = re.compile(r"[\w.-]+")
 _BARE_CR = re.compile(rb"=\r(?!\n)")
 _QP_SPACE = re.compile(rb"=[ \t]+(?=\r?\n|\Z)")
@@ -61,7 +62,8 @@ def _base64(data: bytes) -> Decoded:
     if not whole:
         junk = len(data.translate(None, _BASE64_USED))
         whole = junk == 0
-        if junk * 10 > len(clean) or data.count(b" ") * 20 > len(data):  # plain text that only says it is base64
+        # plain text that only says it is base64
+        if (junk > 3 and junk * 10 > len(clean) or data.count(b" ") * 20 > len(data)) and not _FIRST_LINE.match(data):
             return Decoded(data, False)
     padding = clean.find(b"=")
     if padding < 0:
@@ -150,8 +152,8 @@ def _uu(block: bytes, base64: bool) -> bytes | None:
     if base64:
         return _base64(block).data
     out: list[bytes] = []
-    for line in block.split(b"\n"):
-        line = line.rstrip(b"\r")
+    for raw in block.split(b"\n"):
+        line = raw.rstrip(b"\r")
         if not line.strip() or line in (b"`", b" "):
             continue
         size = (line[0] - 32) & 63

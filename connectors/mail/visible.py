@@ -17,6 +17,11 @@ MAX_JOINED = 4
 """Lines an attribution may be broken into."""
 
 MAX_SIGNATURE = 20
+_SPECIAL = re.compile(
+    r"[:：﹕|>＞\[#<\d@]|\A\s*[-_=*~—–]|above|Above|ABOVE|oberhalb|über dies|上方|dessus|encima|wrote|写道|寫道|schrieb|écrit|escribió|escreveu"
+)
+"""What a line must have to be anything but the writer's words (device lines are looked at where something ends)."""
+
 _ENDINGS = (
     ":",
     "：",
@@ -83,14 +88,16 @@ class _Cutter:
         signature = 0  # lines of a signature that are still left out
         while at < size:
             line = lines[at]
+            if _SPECIAL.search(line) is None:
+                if not signature:
+                    self._keep(line)
+                elif line.strip():
+                    signature -= 1
+                at += 1
+                continue
             if quoting.is_quoted(line):
                 self._boundary()
                 signature = 0
-                at += 1
-                continue
-            if not line.strip():
-                if not signature:
-                    self._keep(line)
                 at += 1
                 continue
             end = self._attribution(at)
