@@ -63,6 +63,13 @@ ROUTES: Sequence[Route] = (
     *files.ROUTES,
 )
 
+FIXED = {
+    PREFIX + route.path: {other.method for other in ROUTES if other.path == route.path}
+    for route in ROUTES
+    if "{" not in route.path
+}
+"""Methods of the paths without parameters."""
+
 _SECURITY = {
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
@@ -111,6 +118,9 @@ def border(metrics: WebMetrics) -> Middleware:
         except Exception as error:
             if isinstance(error, web.HTTPException) and error.status < 400:
                 raise
+            if isinstance(error, web.HTTPMethodNotAllowed) and request.path in FIXED:
+                # aiohttp also counts the methods of `{id}`, which the fixed name hides.
+                error = web.HTTPMethodNotAllowed(request.method, FIXED[request.path])
             response = problem_response(to_problem(error, if_match=hdrs.IF_MATCH in request.headers))
         resource = request.match_info.route.resource
         name = resource.canonical if resource is not None else "none"

@@ -14,6 +14,8 @@ from gateway.web.problem import HttpProblem, bad
 
 T = TypeVar("T")
 
+SHAPE = "the input is not of the described shape"
+
 
 async def read_body(request: web.Request, limit: int) -> bytes:
     """The body; refuses one of more than `limit` bytes as soon as that is known."""
@@ -62,7 +64,7 @@ class BodyDecoder(Generic[T]):
 
 def invalid(problems: list[Problem]) -> HttpProblem:
     detail = "; ".join(f"{path}: {message}" if path else message for path, message in problems)
-    return bad(422, detail, *problems, title="the input cannot be taken")
+    return bad(422, detail, *problems, title=SHAPE)
 
 
 def decode_query(query: Mapping[str, str], kind: type[T]) -> T:
@@ -77,6 +79,9 @@ def decode_query(query: Mapping[str, str], kind: type[T]) -> T:
         converted = msgspec.convert(values, kind, strict=False)
     except msgspec.ValidationError as error:
         problems += problems_in(values, kind, strict=False) or [as_problem(error)]
+    else:
+        # msgspec takes the text `null` for None; a parameter is left out for that.
+        problems += [Problem(key, "needs a value") for key in values if getattr(converted, key) is None]
     if problems:
         raise invalid(problems)
     return converted

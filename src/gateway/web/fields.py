@@ -9,6 +9,7 @@ import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from gateway.errors import Problem, Refused
+from gateway.model.document import to_ms
 
 T = TypeVar("T")
 
@@ -25,11 +26,15 @@ Id = Annotated[str, Meta(min_length=1, max_length=200, pattern=r"^[^\x00-\x20\x7
 Email = Annotated[str, Meta(min_length=3, max_length=254, pattern=r"^[^\x00-\x20\x7f@]+@[^\x00-\x20\x7f@]+$")]
 Url = Annotated[str, Meta(max_length=2000, pattern=r"^https?://[^\x00-\x20\x7f]+$")]
 Secret = Annotated[str, Meta(min_length=1, max_length=1000)]
-Moment = Annotated[datetime, Meta(tz=True)]
-"""RFC 3339 with an offset."""
+DATE_TIME = (
+    r"^[1-9][0-9]{3}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])[Tt]([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]"
+    r"(\.[0-9]{1,9})?([Zz]|[+-]([01][0-9]|2[0-3]):[0-5][0-9])$"
+)
+Moment = Annotated[str, Meta(pattern=DATE_TIME, max_length=40, extra_json_schema={"format": "date-time"})]
+"""RFC 3339 with an offset; text, since msgspec's own reading takes more than RFC 3339 does. See `utc`."""
 Seconds = Annotated[int, Meta(ge=1, le=10_000_000)]
 Limit = Annotated[int, Meta(ge=1, le=MAX_LIMIT)]
-Cursor = Annotated[str, Meta(max_length=1000)]
+Cursor = Annotated[str, Meta(max_length=1000, pattern=r"^[!-~]+$")]
 
 Maybe = UnsetType
 """`X | Maybe = UNSET`: a key that may be left out, as in PATCH."""
@@ -57,6 +62,14 @@ class Listing(Struct, Generic[T], frozen=True, kw_only=True):
 
     items: list[T]
     next: str | None = None
+
+
+def utc(moment: str | None, path: str) -> datetime | None:
+    """A `Moment` in UTC, to the millisecond, as everything is stored; raises Refused for what is in no calendar."""
+    try:
+        return to_ms(datetime.fromisoformat(moment.upper())) if moment is not None else None
+    except (ValueError, OverflowError):
+        raise Refused(Problem(path, "is not in the calendar")) from None
 
 
 def given(body: Struct) -> dict[str, Any]:

@@ -19,11 +19,8 @@ VERSION = metadata.version("omnigate")
 
 REF = "#/components/schemas/{name}"
 
-# JSON Schema's `format` is only a note; a pattern is checked.
-DATE_TIME = (
-    r"^[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])[Tt ]([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](\.[0-9]+)?"
-    r"([Zz]|[+-]([01][0-9]|2[0-3]):[0-5][0-9])$"
-)
+BASE64 = r"^([A-Za-z0-9+/]{4})*([A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$"
+"""JSON Schema's `contentEncoding` is only a note; a pattern is checked."""
 _PATH_PART = re.compile(r"\{(\w+)(:[^}]*)?\}")
 
 
@@ -59,8 +56,8 @@ def document(routes: Sequence[Route], server: str = "") -> dict[str, Any]:
             },
         },
     }
-    strict: dict[str, Any] = tightened(made)
-    return strict
+    plain: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(tightened(made)))
+    return plain
 
 
 def operation(route: Route, schema_of: dict[Any, Any], components: dict[str, Any]) -> dict[str, Any]:
@@ -78,9 +75,7 @@ def operation(route: Route, schema_of: dict[Any, Any], components: dict[str, Any
         media = [JSON, *(sorted(TEXT_TYPES) if route.from_text else ())]
         made["requestBody"] = {
             "required": bool(_required(schema_of[route.body], components)),
-            "content": {
-                name: {"schema": schema_of[route.body] if name == JSON else {"type": "string"}} for name in media
-            },
+            "content": {name: {"schema": schema_of[route.body] if name == JSON else {}} for name in media},
         }
     return made
 
@@ -160,8 +155,8 @@ def _required(schema: dict[str, Any], components: dict[str, Any]) -> list[str]:
 def tightened(node: Any) -> Any:
     """The document with what msgspec checks but its schema only notes, made explicit."""
     if isinstance(node, dict):
-        if node.get("format") == "date-time":
-            return {**node, "pattern": DATE_TIME}
+        if node.get("contentEncoding") == "base64":
+            return {**node, "pattern": BASE64}
         return {key: tightened(value) for key, value in node.items()}
     if isinstance(node, list):
         return [tightened(item) for item in node]

@@ -14,6 +14,8 @@ from gateway.web.app import build
 
 BACKLOG = 1024
 KEEP_ALIVE = 75.0
+LINE_BYTES = 32_768
+"""Of the request line: a query of many Chinese characters, each nine bytes in it, is long."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +44,12 @@ async def serving(app: web.Application, host: str, port: int, *, drain: float = 
     """Listen while the context lasts. At its end no new connections are taken, and requests under way have `drain`
     seconds. Raises Refused where the address cannot be had."""
     runner = web.AppRunner(
-        app, access_log=None, keepalive_timeout=KEEP_ALIVE, shutdown_timeout=drain, handle_signals=False
+        app,
+        access_log=None,
+        keepalive_timeout=KEEP_ALIVE,
+        shutdown_timeout=drain,
+        handle_signals=False,
+        max_line_size=LINE_BYTES,
     )
     await runner.setup()
     try:

@@ -8,10 +8,9 @@ from msgspec import Meta
 
 from gateway.connector import File, Inbound, Sender
 from gateway.errors import Clash, NotFound, Problem, Refused
-from gateway.model.document import to_ms
 from gateway.model.inbox import Inbox
 from gateway.service.config.inboxes import TOKEN_KINDS
-from gateway.web.fields import Body, Key, Line, Moment, View, checked_json
+from gateway.web.fields import Body, Key, Line, Moment, View, checked_json, utc
 from gateway.web.resources.messages import MAX_BODY, NewAttachment, files_of
 from gateway.web.route import Call, route
 
@@ -70,8 +69,10 @@ async def take_message(call: Call[AppMessage, None]) -> Taken:
         ),
         text=body.text,
         files=tuple(files_of(body.attachments)) if body.attachments else NO_FILES,
-        sent_at=to_ms(body.sent_at) if body.sent_at is not None else None,
+        sent_at=utc(body.sent_at, "sent_at"),
     )
+    if inbound.files:
+        call.services.attachments.check(inbound.files)
     (accepted,) = await call.services.intake.accept(inbox, (inbound,), wait=False)
     return Taken(message_id=accepted.message_id, conversation_id=accepted.conversation_id, duplicate=accepted.duplicate)
 

@@ -6,8 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from gateway.model.access import AuditEntry
-from gateway.model.document import to_ms
-from gateway.web.fields import Line, Listing, Moment, Paging, View
+from gateway.web.fields import Line, Listing, Moment, Paging, View, utc
 from gateway.web.paging import paged
 from gateway.web.route import Call, route
 
@@ -65,8 +64,8 @@ async def list_audit(call: Call[None, AuditQuery]) -> Listing[AuditView]:
         actor=query.actor,
         action=query.action,
         target=query.target,
-        start=to_ms(query.since) if query.since is not None else None,
-        end=to_ms(query.until) if query.until is not None else None,
+        start=utc(query.since, "since"),
+        end=utc(query.until, "until"),
         after=query.cursor,
         limit=query.limit,
     )

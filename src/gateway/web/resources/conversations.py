@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Annotated, Any
 
 from aiohttp import hdrs
 from msgspec import UNSET, Meta, UnsetType
 
 from gateway.model.conversation import Conversation, Priority, Status
-from gateway.model.document import to_ms
 from gateway.service.conversations import Changes
-from gateway.web.fields import Body, Key, Line, Listing, Moment
+from gateway.web.fields import Body, Key, Line, Listing, Moment, utc
 from gateway.web.resources.conversation_list import ConversationQuery, list_conversations
 from gateway.web.resources.conversation_views import ConversationView, conversation_views
 from gateway.web.route import Answer, Call, route
@@ -64,7 +62,7 @@ async def update_conversation(call: Call[ConversationPatch, None]) -> Answer[Con
         assignee=body.assignee,
         priority=body.priority,
         tags=body.tags,
-        snoozed_until=to_ms(body.snoozed_until) if isinstance(body.snoozed_until, datetime) else body.snoozed_until,
+        snoozed_until=UNSET if body.snoozed_until is UNSET else utc(body.snoozed_until, "snoozed_until"),
         subject=body.subject,
         language=body.language,
     )

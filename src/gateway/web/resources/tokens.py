@@ -8,9 +8,8 @@ from typing import Annotated
 from msgspec import Meta
 
 from gateway.model.access import ApiToken
-from gateway.model.document import to_ms
 from gateway.model.team import Role
-from gateway.web.fields import Body, Id, Key, Listing, Moment, Name, Paging, View
+from gateway.web.fields import Body, Id, Key, Listing, Moment, Name, Paging, View, utc
 from gateway.web.paging import paged
 from gateway.web.route import Call, route
 
@@ -65,7 +64,7 @@ async def create_token(call: Call[NewToken, None]) -> MadeToken:
         role=call.body.role,
         scopes=call.body.scopes,
         agent_id=call.body.agent_id,
-        expires_at=to_ms(call.body.expires_at) if call.body.expires_at is not None else None,
+        expires_at=utc(call.body.expires_at, "expires_at"),
     )
     return MadeToken(
         id=made.id,
