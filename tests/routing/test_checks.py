@@ -236,7 +236,7 @@ def test_names_of_a_configuration() -> None:
         "all": QueueName(fallback="tax"),
         "vip": QueueName(served=False),
     }
-    assert names.agents == {"a@example.org", "b@example.org", "a", "b"}
+    assert names.agents == frozenset({"a@example.org", "b@example.org", "a", "b"})
 
 
 def test_facts_without_a_queue_load_fail_quietly() -> None:

@@ -279,7 +279,7 @@ fact_values = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(rule_lists, st.lists(fact_values, min_size=1, max_size=5))
 def test_picking_rules_out_changes_no_answer(rule_list: list[dict[str, Any]], messages: list[dict[str, Any]]) -> None:
     complete = [{"id": f"r{n}", "then": {"queue": f"q{n}"}, **rule} for n, rule in enumerate(rule_list)]

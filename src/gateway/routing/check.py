@@ -12,7 +12,7 @@ from gateway.routing.names import Names, QueueName
 from gateway.routing.problem import RuleProblem, Severity, did_you_mean
 from gateway.routing.rule import Rule
 
-_MAX_PAIRS = 300_000
+_MAX_PAIRS = 200_000
 """Pairs of rules compared at most when looking for unreachable ones."""
 
 

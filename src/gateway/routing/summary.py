@@ -89,11 +89,11 @@ def _items(values: Iterable[str]) -> list[str]:
 
 
 def _plain(value: Any) -> Any:
-    """A JSON value of bounded size."""
+    """A single JSON value of bounded size; lists and mappings as text."""
     if isinstance(value, str):
         return _cut(value)
     if value is None or isinstance(value, bool | int | float):
         return value
     if isinstance(value, list | tuple):
-        return [_plain(item) for item in value[:_SUMMARY_ITEMS] if not isinstance(item, list | tuple | dict)]
+        return _cut(", ".join([_cut(str(item)) for item in value[:_SUMMARY_ITEMS]]))
     return _cut(str(value))
