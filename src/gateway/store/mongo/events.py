@@ -1,7 +1,7 @@
-"""Events as they are stored: one document per commit (several if they are many), so that a commit of 64 messages costs
-one insert for its events and a reader one decode.
+"""Events as they are stored: one document for those of a commit that have the same time and follow one another, so that
+a commit of many messages costs few inserts, and a reader few decodes.
 
-{_id, n: ordinal of the first in the commit, count, at: time of the latest, events: JSON text of a list}
+{_id, n: ordinal of the first in the commit, count, at, events: JSON text of a list}
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def event_rows(lines: Sequence[Line], mark: str) -> list[Raw]:
             "_id": f"{mark}-{first:06x}",
             "n": first,
             "count": len(piece),
-            "at": max(line.at for line in piece),
+            "at": piece[0].at,
             "events": (b"[" + b",".join(line.text for line in piece) + b"]").decode(),
         }
         for first, piece in _pieces(lines)
@@ -63,7 +63,7 @@ def event_rows(lines: Sequence[Line], mark: str) -> list[Raw]:
 def _pieces(lines: Sequence[Line]) -> Iterator[tuple[int, list[Line]]]:
     first, piece, size = 0, list[Line](), 0
     for number, line in enumerate(lines):
-        if piece and size + len(line.text) > MOST_BYTES:
+        if piece and (line.at != piece[0].at or size + len(line.text) > MOST_BYTES):
             yield first, piece
             first, piece, size = number, [], 0
         piece.append(line)

@@ -23,6 +23,7 @@ from pymongo.errors import (
 )
 
 from gateway.errors import StoreUnavailable
+from gateway.store.mongo.interrupt import heed
 
 T = TypeVar("T")
 
@@ -89,7 +90,7 @@ async def insist(seconds: float, attempt: Callable[[], Awaitable[T]]) -> T:
     patience = Patience(seconds)
     while True:
         try:
-            return await attempt()
+            return await heed(attempt())
         except PyMongoError as error:
             if not passing(error) or patience.over():
                 raise unavailable(error) from error

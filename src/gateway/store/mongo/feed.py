@@ -21,12 +21,16 @@ from gateway.store.mongo.driver import CODEC, Client, Database, Raw, Session, aw
 from gateway.store.mongo.events import events_of
 from gateway.store.mongo.failures import HISTORY_LOST, Patience, insist, passing, unavailable
 from gateway.store.mongo.indexes import EVENTS, META
+from gateway.store.mongo.interrupt import Interruptible
 from gateway.store.mongo.position import Position
 
 _log = structlog.get_logger(__name__)
 
 BATCH = 100
 """Commits in one answer of the server."""
+
+MOST = 500
+"""Events handed out at a time."""
 
 _WAIT_MS = 1_000
 """How long the server holds a question for new events open."""
@@ -38,7 +42,8 @@ _PIPELINE: list[Raw] = [
 
 
 class Feed:
-    def __init__(self, client: Client, database: Database, patience: float) -> None:
+    def __init__(self, client: Client, database: Database, patience: float, calls: Interruptible) -> None:
+        self._calls = calls
         self._client = client
         self._database = database
         self._patience = patience
@@ -83,8 +88,8 @@ class Feed:
                                 items.append(FeedItem(str(place), event))
                         reach = {"resumeAfter": token}
                         patience = Patience(self._patience)
-                        if items:
-                            yield items
+                        for start in range(0, len(items), MOST):
+                            yield items[start : start + MOST]
             except PyMongoError as error:
                 if isinstance(error, OperationFailure) and error.code in HISTORY_LOST:
                     raise CursorGone("the feed no longer reaches back to this cursor") from error
@@ -114,7 +119,7 @@ class Feed:
                     await self._database.command({"killCursors": EVENTS, "cursors": [number]}, session=session)
 
     async def _command(self, session: Session, command: Raw) -> Raw:
-        reply = await self._database.command(command, session=session, codec_options=CODEC)
+        reply = await self._calls.call(lambda: self._database.command(command, session=session, codec_options=CODEC))
         cursor: Raw = reply["cursor"]
         if not cursor["id"]:
             raise CursorGone("the collection of events was dropped or renamed")
@@ -135,6 +140,7 @@ class Feed:
             await self._database[META].update_one(rising, {"$set": mark})
             events = self._database[EVENTS]
             old = {"at": {"$lt": before}}
+            # one document holds events of one time only
             counted = await aw(events.aggregate([{"$match": old}, {"$group": {"_id": None, "n": {"$sum": "$count"}}}]))
             total = [row["n"] async for row in counted]
             await events.delete_many(old)

@@ -15,7 +15,7 @@ from gateway.store.collection import Collection, Unique
 from gateway.store.contract import Not, OneOf, Range, Where
 from gateway.store.mongo.driver import Raw
 
-_Cursor = tuple[str, str | bool | int | float | datetime | None, str]
+_Cursor = tuple[str, Any, str]
 
 
 def _field(collection: Collection[Any], name: str) -> str:
@@ -84,6 +84,8 @@ class Order:
             text, value, id = msgspec.msgpack.decode(packed, type=_Cursor)
         except (binascii.Error, ValueError, msgspec.MsgspecError) as error:
             raise Refused(Problem("after", "this is not a cursor of this list")) from error
+        if not isinstance(value, str | int | float | datetime | None):
+            raise Refused(Problem("after", "this is not a cursor of this list"))
         if text != self._text:
             raise Refused(Problem("after", "this cursor is of a list in another order"))
         return value, id

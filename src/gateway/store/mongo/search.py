@@ -17,9 +17,6 @@ from gateway.store.mongo.failures import DUPLICATE_KEY, insist
 from gateway.store.mongo.indexes import SEARCH
 from gateway.store.terms import query_terms, query_tokens, term_set
 
-_LONG = 20_000
-"""Characters that are cut into terms on the loop; more of them are cut in a thread."""
-
 
 def _rows(entries: Sequence[SearchEntry]) -> list[ReplaceOne[Raw]]:
     return [
@@ -45,8 +42,7 @@ class Search:
     async def index(self, entries: Sequence[SearchEntry]) -> None:
         if not entries:
             return
-        long = sum(len(entry.text) for entry in entries) > _LONG
-        rows = await asyncio.to_thread(_rows, entries) if long else _rows(entries)
+        rows = await asyncio.to_thread(_rows, entries)
 
         async def attempt() -> None:
             try:
@@ -65,7 +61,7 @@ class Search:
             await insist(self._patience, lambda: self._collection.delete_many({"_id": {"$in": list(message_ids)}}))
 
     async def search(self, query: str, limit: int, after: str | None) -> list[SearchHit]:
-        tokens = query_tokens(query_terms(query))
+        tokens = query_tokens(await asyncio.to_thread(query_terms, query))
         if not tokens:
             return []
         where: Raw = {"terms": {"$all": tokens}}

@@ -22,6 +22,7 @@ from gateway.store.mongo.committer import Committer
 from gateway.store.mongo.driver import Client, Database, Driver, Raw, connect, disconnect
 from gateway.store.mongo.failures import PATIENCE, insist, unavailable
 from gateway.store.mongo.feed import Feed
+from gateway.store.mongo.interrupt import Interruptible
 from gateway.store.mongo.leases import Leases
 from gateway.store.mongo.query import Order, filter_of, keys_filter, unique_named
 from gateway.store.mongo.search import Search
@@ -35,6 +36,20 @@ _PING_SECONDS = 5.0
 _CLOSE_SECONDS = 10.0
 
 
+class _Running:
+    """What an open store has."""
+
+    def __init__(self, client: Client, database: Database, clock: Clock, patience: float) -> None:
+        self.client = client
+        self.database = database
+        self.leases = Leases(database, clock, patience)
+        self.search = Search(database, patience)
+        self.tasks = asyncio.TaskGroup()
+        self.calls = Interruptible(self.tasks)
+        self.feed = Feed(client, database, patience, self.calls)
+        self.committer = Committer(Transactions(client, database, patience).run, self.tasks)
+
+
 class MongoStore(Store):
     """A store in the database that `url` names (`omnigate` if none), for use from one event loop.
 
@@ -45,48 +60,49 @@ class MongoStore(Store):
         self._clock = clock
         self._driver: Driver = driver
         self._patience = patience
-        self._client: Client | None = None
+        self._running: _Running | None = None
 
     async def open(self) -> None:
-        self._client, self._database = await connect(self._url, self._driver)
+        client, database = await connect(self._url, self._driver)
         try:
-            await self._open(self._client, self._database)
+            await _require_replica_set(client, database)
+            try:
+                found = await migrations.check(database)
+                await indexes.create(database)
+                await migrations.bring_up(database, found)
+            except PyMongoError as error:
+                raise unavailable(error) from error
+            running = _Running(client, database, self._clock, self._patience)
+            await running.tasks.__aenter__()
         except BaseException:
-            await self._disconnect()
+            await disconnect(client, self._driver)
             raise
-
-    async def _open(self, client: Client, database: Database) -> None:
-        await _require_replica_set(client, database)
-        try:
-            found = await migrations.check(database)
-            await indexes.create(database)
-            await migrations.bring_up(database, found)
-        except PyMongoError as error:
-            raise unavailable(error) from error
+        self._running = running
         self.blobs = MongoBlobs(client, database, self._patience)
-        self._feed = Feed(client, database, self._patience)
-        self._leases = Leases(database, self._clock, self._patience)
-        self._search = Search(database, self._patience)
-        self._tasks = asyncio.TaskGroup()
-        await self._tasks.__aenter__()
-        self._committer = Committer(Transactions(client, database, self._patience).run, self._tasks)
 
     async def close(self) -> None:
         """What is being committed is finished, for some seconds."""
-        if self._client is None:
+        running, self._running = self._running, None
+        if running is None:
             return
         try:
             async with asyncio.timeout(_CLOSE_SECONDS):
-                await self._committer.close()
+                await running.committer.close()
         except TimeoutError:
-            self._committer.abandon()
-        await self._tasks.__aexit__(None, None, None)
-        await self._disconnect()
+            running.committer.abandon()
+        await running.calls.close()
+        await running.tasks.__aexit__(None, None, None)
+        await disconnect(running.client, self._driver)
 
-    async def _disconnect(self) -> None:
-        client, self._client = self._client, None
-        if client is not None:
-            await disconnect(client, self._driver)
+    @property
+    def _parts(self) -> _Running:
+        if self._running is None:
+            raise StoreUnavailable("the store is not open")
+        return self._running
+
+    @property
+    def _database(self) -> Database:
+        return self._parts.database
 
     async def ping(self) -> None:
         quick = self._database[indexes.META].with_options(
@@ -157,37 +173,37 @@ class MongoStore(Store):
     async def commit(self, batch: Batch) -> str:
         if not batch and not batch.fences:
             return await self.head()
-        return await self._committer.commit(prepare(batch))
+        return await self._parts.committer.commit(prepare(batch))
 
     # the feed
 
     async def head(self) -> str:
-        return await self._feed.head()
+        return await self._parts.feed.head()
 
     def follow(self, after: str) -> AsyncIterator[list[FeedItem]]:
-        return self._feed.follow(after)
+        return self._parts.feed.follow(after)
 
     async def trim(self, before: datetime) -> int:
-        return await self._feed.trim(before)
+        return await self._parts.feed.trim(before)
 
     # leases
 
     async def acquire(self, names: Sequence[str], holder: str, ttl: float) -> dict[str, Lease]:
-        return await self._leases.acquire(names, holder, ttl)
+        return await self._parts.leases.acquire(names, holder, ttl)
 
     async def release(self, leases: Sequence[Lease]) -> None:
-        await self._leases.release(leases)
+        await self._parts.leases.release(leases)
 
     # search
 
     async def index(self, entries: Sequence[SearchEntry]) -> None:
-        await self._search.index(entries)
+        await self._parts.search.index(entries)
 
     async def unindex(self, message_ids: Sequence[str]) -> None:
-        await self._search.unindex(message_ids)
+        await self._parts.search.unindex(message_ids)
 
     async def search(self, query: str, *, limit: int = 50, after: str | None = None) -> list[SearchHit]:
-        return await self._search.search(query, limit, after)
+        return await self._parts.search.search(query, limit, after)
 
 
 async def _require_replica_set(client: Client, database: Database) -> None:
