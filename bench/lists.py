@@ -30,23 +30,10 @@ MESSAGES_EACH = 10
 PAGE = 200
 REQUESTS = 150
 
-ENGLISH = [
-    "refund",
-    "transfer",
-    "card",
-    "limit",
-    "verify",
-    "account",
-    "payment",
-    "declined",
-    "statement",
-    "exchange",
-    "rate",
-    "order",
-    "fee",
-    "bonus",
-    "wallet",
-]
+ENGLISH = (
+    *("refund", "transfer", "card", "limit", "verify", "account", "payment", "declined"),
+    *("statement", "exchange", "rate", "order", "fee", "bonus", "wallet"),
+)
 CHINESE = (
     "退款",
     "转账",
