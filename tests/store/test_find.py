@@ -134,31 +134,31 @@ async def test_any_filter_and_order_gives_what_the_model_gives(store: Store) -> 
         await check(where, order, limit if limit > 1 else 5)
 
 
-@pytest.mark.parametrize(
-    ("where", "order"),
-    [
-        ({}, "-last_message_at"),
-        ({"status": "open"}, "-last_message_at"),
-        ({"queue_id": OneOf(("a", "甲", "none")), "status": "open"}, "-last_message_at"),
-        ({"queue_id": OneOf(("a", "b")), "status": OneOf(("open", "pending"))}, "-last_message_at"),
-        ({"queue_id": OneOf(("a", "b")), "assignee_id": None}, "-last_message_at"),
-        ({"assignee_id": "b"}, "-last_message_at"),
-        ({"assignee_id": OneOf(("b", None)), "status": Not("resolved")}, "last_message_at"),
-        ({"inbox_id": "a", "tags": "vip"}, "-last_message_at"),
-        ({"tags": "退款"}, "last_message_at"),
-        ({"contact_id": "a", "inbox_id": "a"}, "-last_message_at"),
-        ({"queue_id": "b", "queued_at": Not(None)}, "queued_at"),
-        ({"queue_id": OneOf(("a", "b"))}, "-queued_at"),
-        ({"snoozed_until": Range(None, MOMENTS[3])}, "snoozed_until"),
-        ({"last_message_at": Range(MOMENTS[1], MOMENTS[3])}, "-last_message_at"),
-        ({"queue_id": OneOf(())}, "-last_message_at"),
-        ({"status": OneOf(("open", "open", None))}, "id"),
-    ],
+LISTS: tuple[tuple[dict[str, Any], str], ...] = (
+    ({}, "-last_message_at"),
+    ({"status": "open"}, "-last_message_at"),
+    ({"queue_id": OneOf(("a", "甲", "none")), "status": "open"}, "-last_message_at"),
+    ({"queue_id": OneOf(("a", "b")), "status": OneOf(("open", "pending"))}, "-last_message_at"),
+    ({"queue_id": OneOf(("a", "b")), "assignee_id": None}, "-last_message_at"),
+    ({"assignee_id": "b"}, "-last_message_at"),
+    ({"assignee_id": OneOf(("b", None)), "status": Not("resolved")}, "last_message_at"),
+    ({"inbox_id": "a", "tags": "vip"}, "-last_message_at"),
+    ({"tags": "退款"}, "last_message_at"),
+    ({"contact_id": "a", "inbox_id": "a"}, "-last_message_at"),
+    ({"queue_id": "b", "queued_at": Not(None)}, "queued_at"),
+    ({"queue_id": OneOf(("a", "b"))}, "-queued_at"),
+    ({"snoozed_until": Range(None, MOMENTS[3])}, "snoozed_until"),
+    ({"last_message_at": Range(MOMENTS[1], MOMENTS[3])}, "-last_message_at"),
+    ({"queue_id": OneOf(())}, "-last_message_at"),
+    ({"status": OneOf(("open", "open", None))}, "id"),
 )
-async def test_lists_of_the_desk(store: Store, where: dict[str, Any], order: str) -> None:
+
+
+async def test_lists_of_the_desk(store: Store) -> None:
     docs = await fill(store, population())
-    for limit in (1, 4, 200):
-        assert await listed(store, where, order, limit) == expected(docs, where, order)
+    for where, order in LISTS:
+        for limit in (4, 200):
+            assert await listed(store, where, order, limit) == expected(docs, where, order), (where, order)
 
 
 async def test_more_values_than_an_index_is_walked_for(store: Store) -> None:
@@ -219,11 +219,11 @@ async def test_an_exact_last_page_has_no_next(store: Store) -> None:
     assert (await store.find(CONVERSATIONS, limit=3)).next is not None
 
 
-@pytest.mark.parametrize("order", ["id", "-last_message_at", "snoozed_until", "assignee_id"])
-@pytest.mark.parametrize("after", ["", "x", "ÿ", "e30", "!!!!", "W10", "WyJpZCIsMSwyXQ", "a" * 5000])
-async def test_a_malformed_cursor_is_refused(store: Store, order: str, after: str) -> None:
-    with pytest.raises(Refused):
-        await store.find(CONVERSATIONS, order=order, after=after)
+async def test_a_malformed_cursor_is_refused(store: Store) -> None:
+    for order in ("id", "-last_message_at", "snoozed_until", "assignee_id"):
+        for after in ("", "x", "ÿ", "e30", "!!!!", "W10", "WyJpZCIsMSwyXQ", "a" * 5000):
+            with pytest.raises(Refused):
+                await store.find(CONVERSATIONS, order=order, after=after)
 
 
 async def test_a_cursor_of_another_order_is_refused(store: Store) -> None:
