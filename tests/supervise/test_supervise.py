@@ -13,7 +13,7 @@ from gateway.connector import CheckResult, Inbound, Sender
 from gateway.errors import Fenced, Problem, Refused, Transient, Unauthorized
 from gateway.model.event import Event
 from gateway.model.inbox import Health
-from gateway.store.collection import CONNECTOR_STATES
+from gateway.store.collection import CONNECTOR_STATES, INBOX_HEALTH
 from tests.supervise.probe import Probe, running, scene, soon, until
 
 HELLO = Inbound(external_id="e-1", sender=Sender(address="a"), text="hello")
@@ -147,14 +147,95 @@ async def test_credentials_refused_while_sending_stop_sending_only(tmp_path: Pat
 async def test_one_node_pulls_and_another_takes_over(tmp_path: Path) -> None:
     async with scene(tmp_path) as at:
         inboxes = [at.inbox() for _ in range(5)]
-        async with running(at.supervisor("a")):
+        async with running(at.supervisor("a", lease_seconds=60)):
             await soon(lambda: at.script.running == 5)
-            async with running(at.supervisor("b")) as second:
+            async with running(at.supervisor("b", lease_seconds=0.6)) as second:
                 await asyncio.sleep(0.5)
                 assert at.script.running == 5
                 assert all(second.connector(inbox.id) is not None for inbox in inboxes), "both can send"
-        async with running(at.supervisor("c")):
+        # the leases were given back: nobody waits for them to run out
+        async with running(at.supervisor("c", lease_seconds=60)):
             await soon(lambda: at.script.running == 5)
+
+
+async def test_a_lost_lease_stops_the_run_before_it_would_have_run_out(tmp_path: Path) -> None:
+    async with scene(tmp_path) as at:
+        inbox = at.inbox()
+        async with running(at.supervisor(lease_seconds=3)):
+            await soon(lambda: at.script.running == 1)
+            assert not await at.store.acquire([f"inbox:{inbox.id}"], "another node", 60)
+            await at.script.made[0].context.sink.accept([HELLO])
+            fence = at.desk.calls[0][2]
+            assert fence is not None
+            await at.store.release([fence])
+            assert await at.store.acquire([fence.name], "another node", 60)
+            await soon(lambda: at.script.running == 0, timeout=1.5)
+
+
+async def test_a_run_that_ends_slowly_is_over_before_the_next_begins(tmp_path: Path) -> None:
+    async def ends_slowly(probe: Probe) -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await asyncio.sleep(0.5)
+
+    async with scene(tmp_path) as at:
+        at.script.run = ends_slowly
+        at.inbox()
+        async with running(at.supervisor()):
+            await soon(lambda: at.script.running == 1)
+            probe = at.script.made[0]
+            await probe.context.sink.accept([HELLO])
+            fence = at.desk.calls[0][2]
+            assert fence is not None
+            await at.store.release([fence])
+            [taken] = (await at.store.acquire([fence.name], "another node", 60)).values()
+            await at.store.release([taken])
+            await soon(lambda: probe.runs == 2)
+            assert at.script.overlaps == 0
+
+
+async def test_details_alone_are_written_seldom_and_are_no_event(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.service.inbox_health.DETAILS_EVERY", 0.2)
+    async with scene(tmp_path) as at:
+        inbox = at.inbox("pushed")
+        async with running(at.supervisor()) as supervisor:
+            await at.until_state(inbox, "ok")
+            head = await at.store.head()
+            report = at.script.made[0].context.report
+            for number in range(30):
+                report(Health(state="ok", details={"seen": number}))
+                await asyncio.sleep(0.01)
+
+            async def all_seen() -> bool:
+                known = await at.health(inbox)
+                return known is not None and known.details == {"seen": 29}
+
+            await until(all_seen)
+            stored = await at.store.get(INBOX_HEALTH, inbox.id)
+            assert stored is not None
+            assert stored.version <= 6
+            report(Health(state="degraded", reason="slow", details={"seen": 30}))
+            health = await at.until_state(inbox, "degraded")
+            assert health.details == {"seen": 30}
+            since = health.since
+            report(Health(state="degraded", reason="slower"))
+
+            async def slower() -> bool:
+                known = await at.health(inbox)
+                return known is not None and known.reason == "slower" and known.since == since
+
+            await until(slower)
+            assert supervisor.health(inbox.id) is not None
+        reasons = []
+        async with asyncio.timeout(5):
+            async for items in at.store.follow(head):
+                reasons += [item.event.data["reason"] for item in items if item.event.type == "inbox.health"]
+                if "slower" in reasons:
+                    break
+        assert reasons == ["slow", "slower"]
 
 
 async def test_a_lost_lease_stops_the_run_and_what_it_would_keep(tmp_path: Path) -> None:
