@@ -12,6 +12,7 @@ import pytest
 from gateway.routing.difference import diff_decisions, diff_rules
 from gateway.routing.load import load, load_and_test
 from gateway.routing.names import Names, QueueName
+from gateway.routing.reference import reference
 from gateway.routing.run_tests import run_tests
 from gateway.routing.schema import json_schema
 from gateway.routing.source import parse
@@ -196,8 +197,13 @@ def plain(text: str) -> Any:
     return None if node is None else node.plain()
 
 
+def test_what_is_written_beside_the_samples_is_true() -> None:
+    """After a change of the language, write both anew: `python -m gateway.routing.reference routing_rules`."""
+    assert (SAMPLES / "README.md").read_text("utf-8") == reference()
+    assert json.loads((SAMPLES / "rules.schema.json").read_text("utf-8")) == json_schema()
+
+
 def test_the_schema_takes_the_samples() -> None:
-    json.dumps(json_schema())
     for _, text in sample_files():
         errors = [f"{error.instance_path}: {error.message}" for error in SCHEMA.iter_errors(plain(text))]
         assert errors == []

@@ -7,11 +7,10 @@ from typing import Any, Literal
 
 import msgspec
 
-from gateway.routing.condition import Condition, describe, tests_in
+from gateway.routing.condition import describe, tests_in
 from gateway.routing.facts import Facts
 from gateway.routing.fields import Field, queue_of
 from gateway.routing.plan import DISABLED, FAULT, FIRST_CONDITION, MATCHED, NOT_REACHED, OTHER_EVENT
-from gateway.routing.rule import Rule
 from gateway.routing.ruleset import RuleSet
 from gateway.routing.summary import facts_summary
 
@@ -54,27 +53,36 @@ def explain(outcomes: bytes, ruleset: RuleSet, facts: Facts | Mapping[str, Any])
     if len(outcomes) != len(ruleset.rules):
         raise ValueError(f"outcomes of {len(outcomes)} rules, but the rule set has {len(ruleset.rules)}")
     seen = facts_summary(facts) if isinstance(facts, Facts) else facts
-    return [_outcome(rule, code, seen) for rule, code in zip(ruleset.rules, outcomes, strict=True)]
+    found: list[RuleOutcome] = []
+    for position, (rule, code) in enumerate(zip(ruleset.rules, outcomes, strict=True)):
+        if code < FIRST_CONDITION:
+            found.append(RuleOutcome(rule=rule.id, name=rule.name, result=_RESULTS[code]))
+            continue
+        text, fields = _described(ruleset, position, code - FIRST_CONDITION)
+        found.append(
+            RuleOutcome(rule=rule.id, name=rule.name, result="failed", condition=text, found=_found(fields, seen))
+        )
+    return found
 
 
-def _outcome(rule: Rule, code: int, facts: Mapping[str, Any]) -> RuleOutcome:
-    if code < FIRST_CONDITION:
-        return RuleOutcome(rule=rule.id, name=rule.name, result=_RESULTS[code])
-    number = code - FIRST_CONDITION
-    if number >= len(rule.conjuncts):
-        raise ValueError(f"rule {rule.id} has no condition {number}: the outcomes are of another rule set")
-    failed = rule.conjuncts[number]
-    return RuleOutcome(
-        rule=rule.id, name=rule.name, result="failed", condition=describe(failed), found=_found(failed, facts)
-    )
+def _described(ruleset: RuleSet, position: int, number: int) -> tuple[str, tuple[Field, ...]]:
+    """A condition in words, and its fields; worked out once per rule set."""
+    known = ruleset.described.get((position, number))
+    if known is None:
+        rule = ruleset.rules[position]
+        if number >= len(rule.conjuncts):
+            raise ValueError(f"rule {rule.id} has no condition {number}: the outcomes are of another rule set")
+        condition = rule.conjuncts[number]
+        fields = {test.field.name: test.field for test in tests_in(condition)}
+        known = ruleset.described[position, number] = describe(condition), tuple(fields.values())
+    return known
 
 
-def _found(condition: Condition, facts: Mapping[str, Any]) -> str:
-    """The values of the condition's fields."""
-    fields = {test.field.name: test.field for test in tests_in(condition)}
+def _found(fields: tuple[Field, ...], facts: Mapping[str, Any]) -> str:
+    """The values of the fields."""
     if len(fields) == 1:
-        return _shown(_value(next(iter(fields.values())), facts))
-    return ", ".join(f"{name}: {_shown(_value(field, facts))}" for name, field in list(fields.items())[:8])
+        return _shown(_value(fields[0], facts))
+    return ", ".join(f"{field.name}: {_shown(_value(field, facts))}" for field in fields[:8])
 
 
 def _value(field: Field, facts: Mapping[str, Any]) -> Any:

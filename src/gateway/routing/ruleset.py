@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Sequence
 
 from gateway.routing.condition import tests_in
+from gateway.routing.fields import Field
 from gateway.routing.plan import Planner
 from gateway.routing.rule import Example, Rule
 
@@ -14,7 +15,7 @@ class RuleSet:
     """Rules in order, with what deciding needs. `version`: the published number (0: not published). `hash`: SHA-256
     over the files, so that equal texts have equal hashes. `default_queue`: the set's own, where no rule names one."""
 
-    __slots__ = ("by_id", "default_queue", "examples", "hash", "planner", "reads", "rules", "version")
+    __slots__ = ("by_id", "default_queue", "described", "examples", "hash", "planner", "reads", "rules", "version")
 
     def __init__(
         self,
@@ -34,6 +35,8 @@ class RuleSet:
         self.reads = frozenset(test.field.name for rule in self.rules for test in tests_in(rule.condition))
         """Names of the fields its conditions look at."""
         self.planner = Planner(self.rules)
+        self.described: dict[tuple[int, int], tuple[str, tuple[Field, ...]]] = {}
+        """(rule's position, number of its condition) → the condition in words and its fields; see explain."""
 
     @property
     def reads_queues(self) -> bool:

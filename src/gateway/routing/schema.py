@@ -52,6 +52,7 @@ def json_schema() -> dict[str, Any]:
                 ("id", "when", "then"),
             ),
             "condition": _condition(),
+            **_types(),
             "actions": {**_object(ACTIONS, _actions()), "minProperties": 1},
             "test": _object(
                 {
@@ -96,11 +97,10 @@ def _condition() -> dict[str, Any]:
         "not": {"description": "this does not hold", "$ref": "#/$defs/condition"},
         "always": {"description": "every message", "const": True},
     }
-    properties |= {name: _field(field) for name, field in FIELDS.items()}
-    made_up = ("contact.attributes.x", "queues.x.waiting", "queues.x.online", "queues.x.open")
+    properties |= {name: _named(field) for name, field in FIELDS.items()}
     patterns = {
-        "^" + re.escape(example).replace(r"\.x", r"\..+") + "$": _field(field)
-        for example in made_up
+        "^" + re.escape(example).replace(r"\.x", r"\..+") + "$": _named(field)
+        for example in _MADE_UP
         if (field := find_field(example)) is not None
     }
     mapping = {
@@ -113,7 +113,25 @@ def _condition() -> dict[str, Any]:
     return {"anyOf": [mapping, parts]}
 
 
-def _field(field: Field) -> dict[str, Any]:
+_MADE_UP = ("contact.attributes.x", "queues.x.waiting", "queues.x.online", "queues.x.open")
+"""Fields whose names hold a name."""
+
+
+def _named(field: Field) -> dict[str, Any]:
+    return {"description": field.description, "$ref": f"#/$defs/{_type(field)}"}
+
+
+def _type(field: Field) -> str:
+    """Fields that are compared alike share a definition."""
+    return "-".join((field.kind.name.lower(), *field.choices))
+
+
+def _types() -> dict[str, Any]:
+    fields = [field for name in (*FIELDS, *_MADE_UP) if (field := find_field(name)) is not None]
+    return {_type(field): _comparisons(field) for field in fields}
+
+
+def _comparisons(field: Field) -> dict[str, Any]:
     value = _value(field)
     operators = operators_for(field)
     properties = {operator.name: _operator(operator, value) for operator in operators}
@@ -121,7 +139,7 @@ def _field(field: Field) -> dict[str, Any]:
         properties["zone"] = {"description": "the time zone, such as Asia/Shanghai", **_TEXT}
     mapping = {"type": "object", "additionalProperties": False, "minProperties": 1, "properties": properties}
     many = any(operator.name in ("in", "has_any", "open") for operator in operators)
-    return {"description": field.description, "anyOf": [_some(value) if many else value, mapping]}
+    return {"anyOf": [_some(value) if many else value, mapping]}
 
 
 def _value(field: Field) -> dict[str, Any]:
