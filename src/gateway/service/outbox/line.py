@@ -9,7 +9,7 @@ from datetime import timedelta
 import structlog
 
 from gateway.connector import Connector, Sent
-from gateway.errors import Conflict, Fenced, RateLimited, SendError, StoreError, Unauthorized
+from gateway.errors import Conflict, Fenced, RateLimited, StoreError, Unauthorized
 from gateway.model.message import Delivery, Lane
 from gateway.service.outbox.entry import holds_back, shard_of
 from gateway.service.outbox.rate import Limits
@@ -251,13 +251,14 @@ class Line:
             self._refuse(connector, outcome)
         elif isinstance(outcome, RateLimited):
             self._limits.pause(outcome.retry_after, self._now())
-        log.info(
-            "outbox.attempt",
-            inbox=self.inbox_id,
-            delivery=delivery.id,
-            attempt=delivery.attempts + 1,
-            outcome=_name(outcome),
-        )
+        if not isinstance(outcome, Sent):
+            log.info(
+                "outbox.attempt",
+                inbox=self.inbox_id,
+                delivery=delivery.id,
+                attempt=delivery.attempts + 1,
+                outcome=type(outcome).__name__,
+            )
 
     def _refuse(self, connector: Connector, error: Unauthorized) -> None:
         self._refused_by = connector
@@ -283,10 +284,6 @@ class Line:
 
     def _just_after_now(self) -> object:
         return self._work.clock.now() + timedelta(milliseconds=1)
-
-
-def _name(outcome: Sent | SendError | None) -> str:
-    return type(outcome).__name__.lower() if outcome is not None else "none"
 
 
 def _why(delivery: Delivery) -> str:
