@@ -12,8 +12,9 @@ from gateway.errors import Overloaded
 from gateway.model.conversation import Conversation
 from gateway.model.decision import Decision
 from gateway.model.message import Message
+from gateway.model.team import Hours
 from gateway.service.conversations import Changes
-from gateway.store.collection import CONTACTS, CONVERSATIONS, DECISIONS, MESSAGES
+from gateway.store.collection import AGENT_STATES, CONTACTS, CONVERSATIONS, DECISIONS, MESSAGES
 
 from .conftest import Desk
 
@@ -315,3 +316,38 @@ async def test_a_rule_answers_once_and_never_a_robot(desk: Desk) -> None:
     assert written.count(("out", "rule")) == 1
     robot = await desk.say("I am a robot", "robot", meta={"automated": True})
     assert len(await messages(desk, robot.conversation_id)) == 1
+
+
+async def test_a_closed_queue_passes_on_to_its_fallback_and_says_so(desk: Desk) -> None:
+    night = await desk.add_queue("night")
+    await desk.add_queue(
+        "day", hours=(Hours(days=(0,), open="10:00", close="11:00"),), timezone="UTC", fallback_queue_id=night.id
+    )
+    await desk.rules("rules: [{id: all, when: {always: true}, then: {queue: day}}]")
+    said = await desk.say("hello")
+    found = await conversation(desk, said.conversation_id)
+    assert found.queue_id == "q-night"
+    (decision,) = await decisions(desk, found.id)
+    assert "queue day is closed: goes to night" in decision.queue_reason
+
+
+async def test_rules_can_ask_whether_a_queue_is_open_and_how_it_stands(desk: Desk) -> None:
+    await desk.add_queue("day", hours=(Hours(days=(0,), open="10:00", close="11:00"),), timezone="UTC")
+    await desk.rules(
+        "rules: [{id: late, when: {all: [{queues.day.open: false}, {queues.support.online: 0}]},"
+        " then: {queue: support, tags: {add: [late]}}}]"
+    )
+    said = await desk.say("hello")
+    assert (await conversation(desk, said.conversation_id)).tags == ("late",)
+
+
+async def test_a_rule_that_closes_gives_it_to_nobody(desk: Desk) -> None:
+    agent = await desk.add_agent("kim")
+    await desk.online(agent)
+    await desk.rules("rules: [{id: spam, when: {text: {contains: [casino]}}, then: {queue: support, close: true}}]")
+    said = await desk.say("casino!")
+    found = await conversation(desk, said.conversation_id)
+    assert (found.status, found.assignee_id, found.queued_at) == ("resolved", None, None)
+    state = await desk.store.get(AGENT_STATES, "kim")
+    assert state is not None
+    assert state.assigned_count == 0

@@ -18,6 +18,7 @@ from gateway.model.document import Document
 from gateway.model.event import Event
 from gateway.model.inbox import Inbox
 from gateway.model.team import Agent, AgentState, Queue, SlaPolicy
+from gateway.routing.hours import zone_named
 from gateway.routing.load import load
 from gateway.routing.ruleset import RuleSet
 from gateway.store.collection import (
@@ -69,6 +70,8 @@ class Directory:
         """Read everything."""
         self.inboxes = await self._all(INBOXES)
         self.queues = await self._all(QUEUES)
+        for queue in self.queues.values():
+            await _know_zone(queue)
         self.agents = await self._all(AGENTS)
         self.states = await self._all(AGENT_STATES)
         self.sla_policies = await self._all(SLA_POLICIES)
@@ -85,7 +88,10 @@ class Directory:
             case INBOXES.name:
                 _put(self.inboxes, id, await self._store.get(INBOXES, id))
             case QUEUES.name:
-                _put(self.queues, id, await self._store.get(QUEUES, id))
+                found = await self._store.get(QUEUES, id)
+                if found is not None:
+                    await _know_zone(found)
+                _put(self.queues, id, found)
             case AGENTS.name:
                 _put(self.agents, id, await self._store.get(AGENTS, id))
             case SLA_POLICIES.name:
@@ -202,6 +208,12 @@ class Directory:
 
 _NO_QUEUE = Queue(id="none", name=DEFAULT_QUEUE)
 """Stands in on a store without queues, so that a message is stored all the same."""
+
+
+async def _know_zone(queue: Queue) -> None:
+    """Read the queue's time zone from its file once, off the loop; it is kept."""
+    if queue.hours:
+        await asyncio.to_thread(zone_named, queue.timezone)
 
 
 def _put(kept: dict[str, Any], id: str, doc: Document | None) -> None:

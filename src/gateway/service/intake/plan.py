@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from gateway.content.cards import mask_cards
 from gateway.model.contact import Contact
 from gateway.model.conversation import Conversation
-from gateway.model.decision import Decision
+from gateway.model.decision import Candidate, Decision
 from gateway.model.document import Ids
 from gateway.model.message import Author, Message
 from gateway.model.team import Agent, AgentState, Queue
@@ -22,7 +22,7 @@ from gateway.routing.capacity import give_back, points_for, take
 from gateway.routing.decide import decide
 from gateway.routing.facts import Facts, Previous, QueueLoad, RuleEvent, facts_of
 from gateway.routing.outcome import Outcome
-from gateway.routing.queues import resolve_queue
+from gateway.routing.queues import is_open, resolve_queue
 from gateway.routing.summary import facts_summary
 from gateway.service.directory import Directory
 from gateway.service.intake.arrival import Arrival, Situation
@@ -224,9 +224,11 @@ class Planner:
         plan.conversation = after
         self._run_sla(plan, outcome.sla or queue.sla_policy_id)
         self._reply(plan, outcome, facts)
-        candidates = self._assign(plan, queue, state_of)
         if outcome.close:
+            candidates: tuple[Candidate, ...] = ()
             self._close(plan, state_of)
+        else:
+            candidates = self._assign(plan, queue, state_of)
         plan.decision = Decision(
             id=self._ids(),
             conversation_id=after.id,
@@ -270,15 +272,16 @@ class Planner:
                 tags=before.tags,
                 resolved_at=before.resolved_at,
             ),
-            queues=self._loads() if directory.rules.reads_queues else None,
+            queues=self._loads(plan.arrival.at) if directory.rules.reads_queues else None,
         )
 
-    def _loads(self) -> dict[str, QueueLoad]:
+    def _loads(self, at: datetime) -> dict[str, QueueLoad]:
         directory = self._directory
         return {
             queue.name: QueueLoad(
                 waiting=directory.waiting.get(queue.id, 0),
                 online=sum(directory.state_of(agent.id).presence == "online" for agent in directory.serving(queue)),
+                open=is_open(queue, at),
             )
             for queue in directory.queues.values()
         }
@@ -301,7 +304,7 @@ class Planner:
         queue, moved = resolve_queue(wanted, directory.queues, plan.arrival.at, directory.default_queue)
         return queue, "; ".join(part for part in (reason, moved) if part)
 
-    def _assign(self, plan: Plan, queue: Queue, state_of: Callable[[str], AgentState]) -> tuple[Any, ...]:
+    def _assign(self, plan: Plan, queue: Queue, state_of: Callable[[str], AgentState]) -> tuple[Candidate, ...]:
         conversation = plan.conversation
         if queue.type == "bot" or conversation.assignee_id is not None:
             return ()
