@@ -29,9 +29,8 @@ class Address(msgspec.Struct, frozen=True):
 
 _SPECIAL = re.compile(r'[",;:<>()\\\[]')
 _BARE = re.compile(r"[^\s<>\"(),;:\[\]\\@]{1,64}@[^\s<>\"(),;:\\@]{1,255}")
-_SIMPLE = re.compile(
-    rb'\s*(?:"?([A-Za-z0-9 ._-]*?)"?\s*<([A-Za-z0-9.!#$%&\'*+/=?^_`{|}~-]+@[A-Za-z0-9.-]+)>|([A-Za-z0-9.!#$%&\'*+/=?^_`{|}~-]+@[A-Za-z0-9.-]+))\s*'
-)
+_ATOMS = rb"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]+@[A-Za-z0-9.-]+"
+_SIMPLE = re.compile(rb"\s*(?:\"?([A-Za-z0-9 ._-]*?)\"?\s*<(" + _ATOMS + rb")>|(" + _ATOMS + rb"))\s*")
 _SPACE = re.compile(r"\s+")
 
 
@@ -64,69 +63,83 @@ def first_address(raw: bytes | None, hint: str = "") -> Address | None:
 
 
 def _parse(text: str) -> list[Address]:
-    out: list[Address] = []
-    words: list[str] = []  # what stands before an angle address: the display name, or the address itself
-    comments: list[str] = []
-    bracketed = ""
-    at = 0
-    size = len(text)
-    no_quote = no_comment = no_bracket = False  # searched to the end once: not again
-    while at < size and len(out) < MAX_ADDRESSES:
-        special = _SPECIAL.search(text, at)
-        if special is None:
-            words.append(text[at:])
-            break
-        if special.start() > at:
-            words.append(text[at : special.start()])
-        at = special.start()
-        char = text[at]
-        if char == '"' and not no_quote:
+    return _List(text).read()
+
+
+class _List:
+    """One address list being read."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self.at = 0
+        self.out: list[Address] = []
+        self.words: list[str] = []
+        """What stands before an angle address: the display name, or the address itself."""
+        self.comments: list[str] = []
+        self.bracketed = ""
+        self.unclosed: set[str] = set()
+        """Opening marks whose closing one was searched for to the end: not searched again."""
+
+    def read(self) -> list[Address]:
+        text = self.text
+        while self.at < len(text) and len(self.out) < MAX_ADDRESSES:
+            special = _SPECIAL.search(text, self.at)
+            if special is None:
+                self.words.append(text[self.at :])
+                break
+            if special.start() > self.at:
+                self.words.append(text[self.at : special.start()])
+            self.at = special.start()
+            char = text[self.at]
+            if not (char not in self.unclosed and self._enclosed(char)) and not self._delimited(char):
+                self.words.append(char)
+                self.at += 1
+        self._close()
+        return self.out
+
+    def _enclosed(self, char: str) -> bool:
+        """A quoted string, a comment, an angle address or a domain literal; False if it is none or not closed."""
+        text, at = self.text, self.at
+        if char == '"':
             end = _closing_quote(text, at + 1)
-            if end < 0:
-                no_quote = True
-            else:
-                words.append(text[at : end + 1])
-                at = end + 1
-                continue
-        elif char == "(" and not no_comment:
-            end = text.find(")", at)
-            if end < 0:
-                no_comment = True
-            else:
-                comments.append(text[at + 1 : end])
-                at = end + 1
-                continue
-        elif char == "<" and not no_bracket:
-            end = text.find(">", at)
-            if end < 0:
-                no_bracket = True
-                bracketed = bracketed or text[at + 1 :].strip(" ,;")
-                at = size
-                continue
-            inner = text[at + 1 : end]
-            if "@" in inner or not bracketed:
-                nested = inner.rfind("<")
-                bracketed = inner[nested + 1 :]
-            at = end + 1
-            continue
-        elif char == "[" and text.find("]", at, at + 64) > 0:  # a domain literal
+        elif char in "(<":
+            end = text.find(")" if char == "(" else ">", at)
+        elif char == "[":
             end = text.find("]", at, at + 64)
-            words.append(text[at : end + 1])
-            at = end + 1
-            continue
-        elif char in ",;" and (char == ";" or bracketed or _looks_whole(words)):
-            _add(out, words, comments, bracketed)
-            words, comments, bracketed = [], [], ""
-            at += 1
-            continue
-        elif char == ":" and words and "@" not in "".join(words) and not bracketed:  # a group's name
-            words, comments = [], []
-            at += 1
-            continue
-        words.append(char)
-        at += 1
-    _add(out, words, comments, bracketed)
-    return out
+        else:
+            return False
+        if end < 0:
+            if char == "<" and not self.bracketed:
+                self.bracketed = text[at + 1 :].strip(" ,;")
+                self.at = len(text)
+                return True
+            if char != "[":
+                self.unclosed.add(char)
+            return False
+        inner = text[at + 1 : end]
+        if char == "(":
+            self.comments.append(inner)
+        elif char != "<":
+            self.words.append(text[at : end + 1])
+        elif "@" in inner or not self.bracketed:
+            self.bracketed = inner[inner.rfind("<") + 1 :]
+        self.at = end + 1
+        return True
+
+    def _delimited(self, char: str) -> bool:
+        """The end of a mailbox, or of a group's name."""
+        if char == ";" or (char == "," and (self.bracketed or _looks_whole(self.words))):
+            self._close()
+        elif char == ":" and self.words and not self.bracketed and not _looks_whole(self.words):
+            self.words, self.comments = [], []
+        else:
+            return False
+        self.at += 1
+        return True
+
+    def _close(self) -> None:
+        _add(self.out, self.words, self.comments, self.bracketed)
+        self.words, self.comments, self.bracketed = [], [], ""
 
 
 def _looks_whole(words: list[str]) -> bool:

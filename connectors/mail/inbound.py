@@ -11,8 +11,9 @@ from typing import Any
 
 from connectors.mail import report
 from connectors.mail.address import Address, first_address
-from connectors.mail.classify import Verdict, classify
+from connectors.mail.classify import classify
 from connectors.mail.mime import Mail, parse
+from connectors.mail.signs import Verdict
 from connectors.mail.subject import is_forward, normalised
 from connectors.mail.visible import visible
 from gateway.connector import Inbound, Sender, StatusUpdate, Threading

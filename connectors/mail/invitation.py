@@ -10,7 +10,8 @@ _WHEN = re.compile(r"(\d{4})(\d{2})(\d{2})(?:T(\d{2})(\d{2})\d{2}(Z)?)?")
 _ZONE = re.compile(r"TZID=\"?([^;:\"]+)")
 _METHODS = {
     "REQUEST": "Invitation", "CANCEL": "Cancelled", "REPLY": "Answer to an invitation", "PUBLISH": "Event",
-    "COUNTER": "Other time proposed", "ADD": "Added date", "REFRESH": "Update asked for", "DECLINECOUNTER": "Proposal declined",
+    "COUNTER": "Other time proposed", "ADD": "Added date", "REFRESH": "Update asked for",
+    "DECLINECOUNTER": "Proposal declined",
 }  # fmt: skip
 MAX_CALENDAR = 500_000
 

@@ -1,8 +1,8 @@
-"""What mail systems and mail programs write, by language: subjects and sentences that tell a machine's mail from a person's.
+"""What mail systems and mail programs write, by language: what tells a machine's mail from a person's.
 
-Sources: RFC 3464 and RFC 3834 for the fields; the texts are those of Postfix, Exim, sendmail, qmail, Exchange/Microsoft 365,
-Gmail, Yahoo, AOL, Domino, GroupWise, MDaemon, Tencent QQ and NetEase 163, and of the out-of-office functions of Outlook,
-Gmail, Apple, Domino and QQ, in the languages their programs come in. All in lower case; compared after `fold`.
+The texts are those of Postfix, Exim, sendmail, qmail, Exchange and Microsoft 365, Gmail, Yahoo, AOL, Domino, GroupWise,
+MDaemon, Tencent QQ and NetEase 163, and of the out-of-office functions of Outlook, Gmail, Apple, Domino and QQ, in the
+languages these come in. All in lower case; compared after `fold`.
 """
 
 from __future__ import annotations
@@ -10,7 +10,55 @@ from __future__ import annotations
 import re
 import unicodedata
 
-BOUNCE_SUBJECTS = (
+import re2
+
+_SPACE = re.compile(r"\s+")
+_options = re2.Options()
+_options.log_errors = False
+_options.never_capture = True
+_options.max_mem = 32 << 20
+
+
+def fold(text: str) -> str:
+    """For comparison: lower case, compatibility forms and spaces evened out, typographic apostrophes plain."""
+    if text.isascii():
+        return _SPACE.sub(" ", text.lower())
+    folded = unicodedata.normalize("NFC", text).lower().replace("’", "'").replace("\u200b", "")
+    return _SPACE.sub(" ", folded)
+
+
+class Phrases:
+    """Words that are looked for together: one pass over the text says whether any is in it."""
+
+    __slots__ = ("_any", "words")
+
+    def __init__(self, *words: str) -> None:
+        self.words = words
+        self._any = re2.compile("|".join(re2.escape(word) for word in words), _options)
+
+    def within(self, text: str) -> bool:
+        """Whether a folded text holds one of them."""
+        return self._any.search(text) is not None
+
+    def count(self, text: str, enough: int) -> int:
+        """How many of them a folded text holds, up to `enough`."""
+        found = 0
+        if self.within(text):
+            for word in self.words:
+                if word in text:
+                    found += 1
+                    if found >= enough:
+                        break
+        return found
+
+    def begins(self, text: str) -> str:
+        """The longest of them that a folded text begins with, or an empty string."""
+        if not text.startswith(self.words):
+            return ""
+        return max((word for word in self.words if text.startswith(word)), key=len)
+
+
+BOUNCE_SUBJECTS = Phrases(
     # en
     "undeliverable", "undelivered", "undeliver", "delivery status notification", "delivery failure",
     "delivery failed",
@@ -109,7 +157,7 @@ BOUNCE_SUBJECTS = (
     "tidak terkirim", "gagal terkirim", "pengiriman gagal",
 )  # fmt: skip
 
-BOUNCE_TEXTS = (
+BOUNCE_TEXTS = Phrases(
     "could not be delivered", "couldn't be delivered", "cannot be delivered", "can't be delivered",
     "can not be delivered",
     "undeliverable", "undelivered mail", "delivery to the following recipient", "delivery has failed",
@@ -177,13 +225,13 @@ BOUNCE_TEXTS = (
     "không thể gửi", "không gửi được", "không tồn tại",
 )  # fmt: skip
 
-BOUNCE_ENDINGS = (
+BOUNCE_ENDINGS = Phrases(
     "non remis", "(non remis)", ": undeliverable", ": undelivered", ": not delivered", ": nicht zugestellt",
     ": unzustellbar",
     ": no entregado", ": non recapitato", ": niet bezorgd", ": 退信",
 )  # fmt: skip
 
-STRONG_BOUNCE_TEXTS = (
+STRONG_BOUNCE_TEXTS = Phrases(
     "this is the mail delivery agent", "this is the postfix program", "this is the qmail-send program",
     "hi. this is the",
     "this message was created automatically by mail delivery software", "permanent fatal errors",
@@ -201,7 +249,7 @@ STRONG_BOUNCE_TEXTS = (
     "your message wasn't delivered", "this is a permanent error; i've given up", "undelivered mail follows",
 )  # fmt: skip
 
-DELAYS = (
+DELAYS = Phrases(
     "delayed", "(delay)", "not yet been delivered", "still being retried", "still trying", "will continue to",
     "will be retried",
     "you do not need to resend", "will retry", "will keep trying", "warning: could not send",
@@ -215,7 +263,7 @@ DELAYS = (
     "尚未送达", "继续尝试",
 )  # fmt: skip
 
-AUTO_SUBJECTS = (
+AUTO_SUBJECTS = Phrases(
     # en
     "automatic reply", "auto reply", "auto-reply", "autoreply", "auto_reply", "auto response", "auto-response",
     "autoresponse",
@@ -294,7 +342,7 @@ AUTO_SUBJECTS = (
 )  # fmt: skip
 """Subjects that say it outright."""
 
-AUTO_HINTS = (
+AUTO_HINTS = Phrases(
     "on vacation", "vacation:", "vacation", "i am away", "i'm away", "on leave", "on annual leave", "on holiday",
     "holiday notice",
     "on maternity leave", "on parental leave", "on sabbatical", "thank you for your e-mail",
@@ -326,7 +374,7 @@ AUTO_HINTS = (
 )  # fmt: skip
 """Subjects that people write too: they count only beside other signs."""
 
-AUTO_TEXTS = (
+AUTO_TEXTS = Phrases(
     "out of the office", "out of office", "on vacation", "on annual leave", "currently away", "i am away",
     "i'm away", "on leave",
     "this is an automatic reply", "this is an automated reply", "this is an automatic response",
@@ -361,7 +409,7 @@ AUTO_TEXTS = (
     "자동 응답", "출장", "trả lời tự động", "nghỉ phép", "vắng mặt",
 )  # fmt: skip
 
-CHALLENGES = (
+CHALLENGES = Phrases(
     "sender verification", "verify your message", "confirm your message", "please confirm your",
     "confirm you are human",
     "protected by bluebottle", "added to the recipient's allowed", "boxbe", "spamarrest", "spam arrest",
@@ -375,7 +423,7 @@ CHALLENGES = (
     "message is awaiting", "to release your message", "mailblocks", "needs your verification", "require verification",
 )  # fmt: skip
 
-READ_SUBJECTS = (
+READ_SUBJECTS = Phrases(
     "read:", "not read:", "return receipt", "read receipt", "read notification", "receipt notification",
     "disposition notification",
     "read report", "displayed:", "gelesen:", "ungelesen gelöscht:", "nicht gelesen:", "empfangsbestätigung",
@@ -396,7 +444,7 @@ READ_SUBJECTS = (
     "อ่านแล้ว:", "قراءة:",
 )  # fmt: skip
 
-READ_TEXTS = (
+READ_TEXTS = Phrases(
     "was read on", "has been read", "was displayed on", "wurde gelesen", "gelesen am", "a été lu", "a été ouvert",
     "fue leído", "se leyó",
     "foi lida", "foi lido", "è stato letto", "è stata letta", "is gelezen", "har lästs", "er læst", "ble lest",
@@ -408,7 +456,7 @@ READ_TEXTS = (
     "ungelesen gelöscht", "is no guarantee that the message has been read", "no guarantee that the",
 )  # fmt: skip
 
-COMPLAINT_SUBJECTS = (
+COMPLAINT_SUBJECTS = Phrases(
     "abuse report", "complaint about message", "spam complaint", "spam report", "email feedback report",
     "feedback loop",
     "junk mail report", "junk report", "email abuse report", "abuse complaint", "report of unsolicited", "[spamcop",
@@ -416,13 +464,13 @@ COMPLAINT_SUBJECTS = (
     "complaint feedback", "fw: spam", "fbl report", "投诉", "垃圾邮件举报", "垃圾邮件投诉",
 )  # fmt: skip
 
-COMPLAINT_SENDERS = (
+COMPLAINT_SENDERS = Phrases(
     "fbl", "feedbackloop", "feedback-loop", "complaints", "abuse-report", "abusereport", "spamreports", "jmrp",
     "scomp", "feedback",
     "fbl-no-reply", "junkreport", "arf", "abuse-reports", "complaint", "staff", "abuse", "spam",
 )  # fmt: skip
 
-COMPLAINT_TEXTS = (
+COMPLAINT_TEXTS = Phrases(
     "this is an email abuse report", "this is a spam report", "this is an abuse report", "marked as spam",
     "reported as spam",
     "feedback report", "feedback loop", "reported this message as", "reported this email as",
@@ -432,24 +480,3 @@ COMPLAINT_TEXTS = (
     "clicked the \"this is spam\"", "marked the attached", "user has reported", "举报为垃圾邮件", "标记为垃圾邮件",
     "垃圾邮件投诉",
 )  # fmt: skip
-
-_SPACE = re.compile(r"\s+")
-
-
-def fold(text: str) -> str:
-    """For comparison: lower case, compatibility forms and spaces evened out, typographic apostrophes plain."""
-    if text.isascii():
-        return _SPACE.sub(" ", text.lower())
-    folded = unicodedata.normalize("NFC", text).lower().replace("’", "'").replace("\u200b", "")
-    return _SPACE.sub(" ", folded)
-
-
-def count(text: str, phrases: tuple[str, ...], enough: int = 1) -> int:
-    """How many of the phrases are in a folded text, up to `enough`."""
-    found = 0
-    for phrase in phrases:
-        if phrase in text:
-            found += 1
-            if found >= enough:
-                break
-    return found

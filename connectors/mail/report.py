@@ -1,4 +1,4 @@
-"""What delivery reports say: RFC 3464 (delivery status), RFC 8098 (dispositions), RFC 5965 (feedback), and bounces in prose.
+"""What reports say: delivery status (RFC 3464), dispositions (RFC 8098), feedback (RFC 5965), and bounces in prose.
 
 The mail that a report is about is found by its Message-ID in what was returned.
 """
@@ -27,8 +27,8 @@ _RETURNED_ID = re.compile(
 )
 _ADDRESS = re.compile(r"[A-Za-z0-9._%+=/-]{1,64}@[A-Za-z0-9.-]{1,200}\.[A-Za-z]{2,24}")
 _ACTIONS: dict[str, Outcome] = {
-    "failed": "failed", "failure": "failed", "delayed": "delayed", "delivered": "delivered", "relayed": "relayed", "expanded": "relayed",
-    "deliverable": "delivered", "expired": "failed", "error": "failed", "delivery failed": "failed", "failedfor": "failed",
+    "failed": "failed", "failure": "failed", "delayed": "delayed", "delivered": "delivered", "relayed": "relayed",
+    "expanded": "relayed", "deliverable": "delivered", "expired": "failed", "error": "failed", "failedfor": "failed",
 }  # fmt: skip
 _RANK: dict[Outcome, int] = {"failed": 4, "delayed": 3, "unknown": 2, "delivered": 1, "relayed": 0}
 

@@ -14,8 +14,9 @@ from connectors.mail import charset
 MAX_TEXT = 4_000_000
 
 _DICTIONARY = (
-    b"{\\rtf1\\ansi\\mac\\deff0\\deftab720{\\fonttbl;}{\\f0\\fnil \\froman \\fswiss \\fmodern \\fscript \\fdecor MS Sans SerifSymbol"
-    b"ArialTimes New RomanCourier{\\colortbl\\red0\\green0\\blue0\r\n\\par \\pard\\plain\\f0\\fs20\\b\\i\\u\\tab\\tx"
+    b"{\\rtf1\\ansi\\mac\\deff0\\deftab720{\\fonttbl;}{\\f0\\fnil \\froman \\fswiss \\fmodern \\fscript "
+    b"\\fdecor MS Sans SerifSymbolArialTimes New RomanCourier{\\colortbl\\red0\\green0\\blue0\r\n\\par "
+    b"\\pard\\plain\\f0\\fs20\\b\\i\\u\\tab\\tx"
 )
 _TOKEN = re.compile(
     rb"\\([a-zA-Z]{1,32})(-?\d{1,10})? ?|\\'([0-9a-fA-F]{2})|\\([^a-zA-Z'])|([{}])|([^\\{}\r\n]+)|[\r\n]+|\\"
@@ -95,80 +96,91 @@ def decompress(data: bytes) -> bytes:
 
 
 class _Group(NamedTuple):
-    skip: bool
-    tag: bool
-    unicode_skip: int
+    skip: bool = False
+    unicode_skip: int = 1
+    """Characters that stand in for a `\\u` one, for readers that know no Unicode."""
+
+
+MAX_GROUPS = 5000
 
 
 def read(data: bytes) -> Rtf:
     """The text of an RTF document, and the HTML that is encapsulated in it."""
-    data = data[:MAX_TEXT]
-    wrapped = b"\\fromhtml1" in data[:2000]
-    page = re.search(rb"\\ansicpg(\d{3,5})", data[:2000])
-    codec = f"cp{page[1].decode()}" if page else "cp1252"
-    out: list[str] = []
-    pending = bytearray()  # bytes of a multi-byte charset arrive one escape at a time
-    stack: list[_Group] = []
-    group = _Group(False, False, 1)
-    html_off = False
-    star = False
-    swallow = 0
+    reader = _Reader(data[:MAX_TEXT])
+    joined = reader.read().encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return Rtf("", joined) if reader.wrapped else Rtf(joined.strip(), "")
 
-    def flush() -> None:
-        if pending:
-            out.append(charset.decode(bytes(pending), codec)[0])
-            pending.clear()
 
-    for match in _TOKEN.finditer(data):
-        word, number, escaped, symbol, brace, text = match.groups()
+class _Reader:
+    def __init__(self, data: bytes) -> None:
+        self.data = data
+        self.wrapped = b"\\fromhtml1" in data[:2000]
+        page = re.search(rb"\\ansicpg(\d{3,5})", data[:2000])
+        self.codec = f"cp{page[1].decode()}" if page else "cp1252"
+        self.out: list[str] = []
+        self.pending = bytearray()  # bytes of a multi-byte charset arrive one escape at a time
+        self.stack: list[_Group] = []
+        self.group = _Group()
+        self.html_off = False
+        self.star = False
+        self.swallow = 0
+
+    def read(self) -> str:
+        for match in _TOKEN.finditer(self.data):
+            word, number, escaped, symbol, brace, text = match.groups()
+            if brace is not None:
+                self._brace(brace)
+            elif symbol == b"*":
+                self.star = True
+                continue
+            elif word is not None:
+                self._word(word, number)
+            elif not self.group.skip and not (self.wrapped and self.html_off):
+                if escaped is not None:
+                    self._bytes(bytes((int(escaped, 16),)))
+                elif symbol is not None:
+                    self._text(_SYMBOLS.get(symbol, ""))
+                elif text is not None:
+                    self._bytes(text)
+            self.star = False
+        self._text("")
+        return "".join(self.out)
+
+    def _brace(self, brace: bytes) -> None:
         if brace == b"{":
-            if len(stack) < 5000:
-                stack.append(group)
-            star = False
-            continue
-        if brace == b"}":
-            group = stack.pop() if stack else _Group(False, False, 1)
-            star = False
-            continue
-        if symbol == b"*":
-            star = True
-            continue
-        if word is not None:
-            if word == b"htmltag":
-                group = group._replace(skip=False, tag=True)
-            elif star or word in _SKIPPED:
-                group = group._replace(skip=True)
-            elif word == b"htmlrtf":
-                html_off = number != b"0"
-            elif word == b"uc" and number:
-                group = group._replace(unicode_skip=int(number))
-            elif not group.skip and not (wrapped and html_off):
-                if word == b"u" and number:
-                    flush()
-                    code = int(number) & 0xFFFF
-                    out.append(chr(code))
-                    swallow = group.unicode_skip
-                elif word in _CHARACTERS:
-                    flush()
-                    out.append("\r\n" if wrapped and word in (b"par", b"line") else _CHARACTERS[word])
-            star = False
-            continue
-        star = False
-        if group.skip or (wrapped and html_off):
-            continue
-        if escaped is not None:
-            if swallow:
-                swallow -= 1
-            else:
-                pending.append(int(escaped, 16))
-        elif symbol is not None:
-            flush()
-            out.append(_SYMBOLS.get(symbol, ""))
-        elif text is not None:
-            if swallow:
-                text = text[swallow:]
-                swallow = 0
-            pending += text
-    flush()
-    joined = "".join(out).encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-    return Rtf("", joined) if wrapped else Rtf(joined.strip(), "")
+            if len(self.stack) < MAX_GROUPS:
+                self.stack.append(self.group)
+        else:
+            self.group = self.stack.pop() if self.stack else _Group()
+
+    def _word(self, word: bytes, number: bytes | None) -> None:
+        group = self.group
+        if word == b"htmltag":
+            self.group = group._replace(skip=False)
+        elif self.star or word in _SKIPPED:
+            self.group = group._replace(skip=True)
+        elif word == b"htmlrtf":
+            self.html_off = number != b"0"
+        elif word == b"uc" and number:
+            self.group = group._replace(unicode_skip=int(number))
+        elif group.skip or (self.wrapped and self.html_off):
+            return
+        elif word == b"u" and number:
+            self._text(chr(int(number) & 0xFFFF))
+            self.swallow = group.unicode_skip
+        elif word in _CHARACTERS:
+            self._text("\r\n" if self.wrapped and word in (b"par", b"line") else _CHARACTERS[word])
+
+    def _bytes(self, data: bytes) -> None:
+        if self.swallow > 0:
+            dropped = min(self.swallow, len(data))
+            self.swallow -= dropped
+            data = data[dropped:]
+        self.pending += data
+
+    def _text(self, text: str) -> None:
+        if self.pending:
+            self.out.append(charset.decode(bytes(self.pending), self.codec)[0])
+            self.pending.clear()
+        if text:
+            self.out.append(text)

@@ -118,13 +118,13 @@ class _State:
             elif tag == _P_SUBJECT and kind in (_STRING8, _UNICODE):
                 self.subject = self._property(kind, item)
             elif tag == _P_HTML:
-                self.html = charset.decode(item, "utf-8" if kind == _BINARY else self.codepage, self.codepage)[0]
+                self.html = charset.decode(item, "utf-8", self.codepage)[0].replace("\x00", "")
             elif tag == _P_RTF and kind == _BINARY:
                 found = rtf.read_compressed(item)
                 if found.html and not self.html:
-                    self.html = found.html
+                    self.html = found.html.replace("\x00", "")
                 elif found.text and not self.text:
-                    self.text = found.text
+                    self.text = found.text.replace("\x00", "")
 
     def _attachment(self, value: bytes, depth: int) -> None:
         for tag, kind, item in _properties(value):

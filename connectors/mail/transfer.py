@@ -63,7 +63,7 @@ def _base64(data: bytes) -> Decoded:
         junk = len(data.translate(None, _BASE64_USED))
         whole = junk == 0
         # plain text that only says it is base64
-        if (junk > 3 and junk * 10 > len(clean) or data.count(b" ") * 20 > len(data)) and not _FIRST_LINE.match(data):
+        if ((junk > 3 and junk * 10 > len(clean)) or data.count(b" ") * 20 > len(data)) and not _FIRST_LINE.match(data):
             return Decoded(data, False)
     padding = clean.find(b"=")
     if padding < 0:

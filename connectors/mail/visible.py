@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 
 from connectors.mail import quoting
+from connectors.mail.quote_words import QUOTE_CONTAINER
 from gateway.content.text import html_to_text
 
 MAX_TEXT = 500_000
@@ -18,7 +19,8 @@ MAX_JOINED = 4
 
 MAX_SIGNATURE = 20
 _SPECIAL = re.compile(
-    r"[:：﹕|>＞\[#<\d@]|\A\s*[-_=*~—–]|above|Above|ABOVE|oberhalb|über dies|上方|dessus|encima|wrote|写道|寫道|schrieb|écrit|escribió|escreveu"
+    r"[:：﹕|>＞\[#<\d@]|\A\s*[-_=*~—–]|above|Above|ABOVE|oberhalb|über dies|上方|dessus|encima|"
+    r"wrote|写道|寫道|schrieb|écrit|escribió|escreveu"
 )
 """What a line must have to be anything but the writer's words (device lines are looked at where something ends)."""
 
@@ -79,83 +81,81 @@ class _Cutter:
         self.dropped = False
         self.some = False
         """Something that is not blank was kept."""
+        self.signature = 0
+        """Lines of a signature that are still left out."""
         self._last_quoted: int | None = None
 
     def run(self) -> list[str]:
-        lines = self.lines
         at = 0
-        size = len(lines)
-        signature = 0  # lines of a signature that are still left out
-        while at < size:
-            line = lines[at]
+        while at < len(self.lines):
+            line = self.lines[at]
             if _SPECIAL.search(line) is None:
-                if not signature:
-                    self._keep(line)
-                elif line.strip():
-                    signature -= 1
+                self._own(line)
                 at += 1
                 continue
             if quoting.is_quoted(line):
                 self._boundary()
-                signature = 0
+                self.signature = 0
                 at += 1
                 continue
-            end = self._attribution(at)
-            if end is not None and (shared := quoting.shared_line(line)) and end == at + 1:
-                self._keep(shared)
-            if end is not None:
-                signature = 0
-                self._boundary()
-                follows = self._next(end)
-                if follows < size and quoting.is_quoted(lines[follows]):
-                    at = end
-                    continue
-                if self.some:
-                    return self._done()
-                if not self._quoted_later(end):
-                    return lines
-                at = end
-                continue
-            kind = quoting.separator(line)
-            if kind == "forwarded":
-                self.kept.extend(lines[at:])
-                return self.kept
-            if kind == "original" or quoting.is_reply_marker(line):
-                if self._cuts():
-                    return self._done()
-                if not self._quoted_later(at):
-                    return lines
+            step = self._announced(at) or self._signed(at)
+            if step is None:
+                self._own(line)
                 at += 1
-                continue
-            block = self._header_block(at)
-            if block is not None and not self.forwarded:
-                if self._cuts():
-                    return self._done()
-                if not self._quoted_later(block):
-                    return lines
-                at = block
-                continue
-            if quoting.is_signature_mark(line) and self.some and self._is_signature(at):
-                self._boundary()
-                signature = MAX_SIGNATURE
-                at += 1
-                continue
-            if quoting.is_rule(line) and self.some and self._is_footer(at):
-                self._boundary()
-                signature = size
-                at += 1
-                continue
-            if quoting.is_hidden_mark(line):
-                self._boundary()
-                at += 1
-                continue
-            if signature:
-                signature -= 1
-                at += 1
-                continue
-            self._keep(line)
-            at += 1
+            elif isinstance(step, list):
+                return step
+            else:
+                at = step
         return self._done(False)
+
+    def _own(self, line: str) -> None:
+        """A line of the writer's, unless a signature goes on."""
+        if not self.signature:
+            self._keep(line)
+        elif line.strip():
+            self.signature -= 1
+
+    def _announced(self, at: int) -> int | list[str] | None:
+        """Where a quote or a forward is announced: the line to go on with, or all that is kept."""
+        line = self.lines[at]
+        end = self._attribution(at)
+        if end is not None:
+            self.signature = 0
+            if end == at + 1 and (shared := quoting.shared_line(line)):
+                self._keep(shared)
+            follows = self._next(end)
+            if follows < len(self.lines) and quoting.is_quoted(self.lines[follows]):
+                self._boundary()
+                return end
+            return self._cut_or_go_on(end)
+        kind = quoting.separator(line)
+        if kind == "forwarded":
+            self.kept.extend(self.lines[at:])
+            return self.kept
+        if kind == "original" or quoting.is_reply_marker(line):
+            return self._cut_or_go_on(at + 1)
+        block = None if self.forwarded else self._header_block(at)
+        return None if block is None else self._cut_or_go_on(block)
+
+    def _cut_or_go_on(self, at: int) -> int | list[str]:
+        """At a quoted mail without marks: what is above is the answer; if nothing is, an answer may stand below marked
+        lines; without these, the quote cannot be told from an answer and all is shown."""
+        self._boundary()
+        if self.some:
+            return self._done()
+        return at if self._quoted_later(at) else self.lines
+
+    def _signed(self, at: int) -> int | None:
+        """Where a signature, a list's footer or a placeholder begins: the next line."""
+        line = self.lines[at]
+        if quoting.is_signature_mark(line) and self.some and self._is_signature(at):
+            self.signature = MAX_SIGNATURE
+        elif quoting.is_rule(line) and self.some and self._is_footer(at):
+            self.signature = len(self.lines)
+        elif not quoting.is_hidden_mark(line):
+            return None
+        self._boundary()
+        return at + 1
 
     def _keep(self, line: str) -> None:
         if line.strip():
@@ -200,11 +200,6 @@ class _Cutter:
                     self.kept.pop()
         self.dropped = self.dropped or (len(self.kept) < before and cut)
         return self.kept
-
-    def _cuts(self) -> bool:
-        """At a quoted mail without marks: what is above is the answer, if there is one."""
-        self._boundary()
-        return self.some
 
     def _quoted_later(self, at: int) -> bool:
         """Quoted lines follow, so that an answer below them can be told from them."""
@@ -304,23 +299,20 @@ class _Cutter:
 
 # --- help from the HTML
 
-_CONTAINER = re.compile(
-    r"""<[a-z][^<>]{0,400}(?:class|id|name|type|data-marker|style)\s*=\s*["']?[^"'<>]{0,200}?(?:gmail_quote|gmail_attr|divRplyFwdMsg|OutlookMessageHeader|moz-cite-prefix|"""
-    r"""yahoo_quoted|protonmail_quote|zmail_extra|isReplyContent|ntes_not_fresh_bg|OLK_SRC_BODY_SECTION|reply-intro|mailQuote|__QUOTED_TEXT__|"""
-    r"""ms-outlook-mobile-reference-message|mail-editor-reference-message-container|appendonsend|wmmailcite|zm_quote|foxmail_quote|quoted-text|tutanota_quote|hcs_quote|"""
-    r"""_origin_mail|history_container|qt-content|border-top:\s*solid #(?:E1E1E1|B5C4DF))|<blockquote[^<>]{0,200}type=["']?cite""",
-    re.IGNORECASE,
-)
 _NOT_LETTER = re.compile(r"[\W_]+")
 _HEAD = 60
 
 
 def _quote_line(lines: list[str], html: str) -> int | None:
     """The line where the quote begins that the HTML marks as one."""
-    match = _CONTAINER.search(html[:MAX_TEXT])
+    html = html[:MAX_TEXT]
+    match = QUOTE_CONTAINER.search(html)
     if match is None:
         return None
-    head = _NOT_LETTER.sub("", html_to_text(html[match.start() : match.start() + 8000]))[:_HEAD]
+    begin = html.rfind("<", 0, match.start())
+    if begin < 0 or ">" in html[begin : match.start()]:  # words, not a tag's attribute
+        return None
+    head = _NOT_LETTER.sub("", html_to_text(html[begin : begin + 8000]))[:_HEAD]
     if len(head) < 10:
         return None
     flat: list[str] = []

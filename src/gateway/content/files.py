@@ -19,8 +19,19 @@ _SVG = re.compile(rb"<(?:[a-z]{1,20}:)?svg[\s>]", re.IGNORECASE)
 _XML = re.compile(rb"(?:\s|\xef\xbb\xbf)*<\?xml[\s?]")
 _CONTROL = re.compile(rb"[\x00-\x08\x0e-\x1a\x1c-\x1f]")
 _TYPE = re.compile(r"[a-z0-9][a-z0-9!#$&^_.+-]{0,126}/[a-z0-9][a-z0-9!#$&^_.+-]{0,126}\Z")
-_ACTIVE = frozenset({"text/html", "application/xhtml+xml", "image/svg+xml", "text/xml", "application/xml", "text/javascript",
-                     "application/javascript", "application/ecmascript"})  # fmt: skip
+_ACTIVE = frozenset(
+    [
+        "text/html",
+        "application/xhtml+xml",
+        "image/svg+xml",
+        "text/xml",
+        "application/xml",
+        "text/javascript",
+        "application/javascript",
+        "application/ecmascript",
+    ]
+)
+"""Types a browser acts on."""
 
 
 def media_type(data: bytes, claimed: str = "") -> str:

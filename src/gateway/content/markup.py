@@ -14,7 +14,36 @@ MAX_CLONES = 100_000
 
 _TAG = re.compile(r"<(/?)([a-zA-Z][a-zA-Z0-9]*)")
 _VOID = frozenset(
-    "area base br col embed hr img input link meta param source track wbr html head body p li td th tr dd dt option thead tbody tfoot".split()  # noqa: SIM905
+    [
+        "area",
+        "base",
+        "br",
+        "col",
+        "embed",
+        "hr",
+        "img",
+        "input",
+        "link",
+        "meta",
+        "param",
+        "source",
+        "track",
+        "wbr",
+        "html",
+        "head",
+        "body",
+        "p",
+        "li",
+        "td",
+        "th",
+        "tr",
+        "dd",
+        "dt",
+        "option",
+        "thead",
+        "tbody",
+        "tfoot",
+    ]
 )
 """Tags that do not nest: empty ones, and those the next of their kind closes."""
 _FORMATTING = frozenset("a b big code em font i nobr s small strike strong tt u".split())  # noqa: SIM905

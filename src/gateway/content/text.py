@@ -27,7 +27,33 @@ _TRAILING = re.compile(r"[ \t\xa0]+\n")
 _RAW = frozenset({"script", "style", "title", "template", "noframes", "xmp", "textarea"})
 _PARAGRAPH = frozenset("p h1 h2 h3 h4 h5 h6 ul ol dl table blockquote pre".split())  # noqa: SIM905
 _LINE = frozenset(
-    "div tr li dt dd section article header footer aside nav main address center form fieldset figure figcaption caption thead tbody tfoot body html o:p".split()  # noqa: SIM905
+    [
+        "div",
+        "tr",
+        "li",
+        "dt",
+        "dd",
+        "section",
+        "article",
+        "header",
+        "footer",
+        "aside",
+        "nav",
+        "main",
+        "address",
+        "center",
+        "form",
+        "fieldset",
+        "figure",
+        "figcaption",
+        "caption",
+        "thead",
+        "tbody",
+        "tfoot",
+        "body",
+        "html",
+        "o:p",
+    ]
 )
 
 
@@ -50,7 +76,7 @@ class _Writer:
     def write(self, html: str) -> str:
         at = 0
         lost: set[str] = set()
-        for match in iter(lambda: _TOKEN.search(html, at), None):
+        while (match := _TOKEN.search(html, at)) is not None:
             if match.start() > at:
                 self._text(html[at : match.start()])
             at = match.end()

@@ -1,5 +1,7 @@
 """Each kind of mail is named: bounces of many systems, complaints, receipts, automatic answers, and people's mails."""
 
+# ruff: noqa: E501 (samples are kept as they are sent, one line each)
+
 from __future__ import annotations
 
 import pytest

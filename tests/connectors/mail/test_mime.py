@@ -1,5 +1,7 @@
 """Mails of the real world: structure, encodings, files; nothing raises and nothing is dropped."""
 
+# ruff: noqa: E501 (samples are kept as they are sent, one line each)
+
 from __future__ import annotations
 
 import base64

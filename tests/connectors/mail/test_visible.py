@@ -1,5 +1,7 @@
 """The visible part of replies: attributions, header blocks, separators, signatures and device lines by language."""
 
+# ruff: noqa: E501 (samples are kept as they are sent, one line each)
+
 from __future__ import annotations
 
 import subprocess
@@ -83,8 +85,8 @@ ATTRIBUTIONS = {
     "zh thunderbird": "在 2024/3/5 10:12, Support 写道:",
     "id gmail": "Pada tanggal Sel, 5 Mar 2024 pukul 10.12 Support <support@example.org> menulis:",
     "th gmail": "ในวันที่ อ. 5 มี.ค. 2024 เวลา 10:12 Support <support@example.org> เขียนว่า:",
-    "ar gmail": "‫في الثلاثاء، 5 مارس 2024 في 10:12 ص تمت كتابة ما يلي بواسطة ‪Support‬‏ <‪support@example.org‬‏>:‬",
-    "he gmail": "‫בתאריך יום ג׳, 5 במרץ 2024 ב-10:12 מאת ‪Support‬‏ <‪support@example.org‬‏>:‬",
+    "ar gmail": "\u202bفي الثلاثاء، 5 مارس 2024 في 10:12 ص تمت كتابة ما يلي بواسطة \u202aSupport\u202c\u200f <\u202asupport@example.org\u202c\u200f>:\u202c",
+    "he gmail": "\u202bבתאריך יום ג׳, 5 במרץ 2024 ב-10:12 מאת \u202aSupport\u202c\u200f <\u202asupport@example.org\u202c\u200f>:\u202c",
 }
 
 
