@@ -21,7 +21,7 @@ log = structlog.get_logger("health")
 BATCH = 100
 GATHER = 0.1
 """Seconds for which changes are gathered into one write."""
-DETAILS_EVERY = 15.0
+DETAILS_EVERY = 5.0
 """Seconds between writes where only details changed (a count of mails goes up all the time)."""
 
 
