@@ -119,9 +119,7 @@ class World:
                 authorization = headers.pop("token", None) or self.program.token
                 sent = {"Authorization": f"Bearer {authorization}", **headers}
                 try:
-                    async with self.session.request(
-                        method, self.program.url + path, json=body, headers=sent
-                    ) as answer:
+                    async with self.session.request(method, self.program.url + path, json=body, headers=sent) as answer:
                         content = await answer.read()
                         if answer.status < 300:
                             return json.loads(content) if content else None
@@ -139,7 +137,9 @@ class World:
             "external_id": external_id,
             "sender": {"id": f"customer{number % 7}"},
             "text": f"text {number}",
-            "attachments": [{"name": "a.txt", "type": "text/plain", "data": _base64(number)}] if number % 5 == 0 else [],
+            "attachments": [{"name": "a.txt", "type": "text/plain", "data": _base64(number)}]
+            if number % 5 == 0
+            else [],
         }
         path = f"/inboxes/{self.inbox}/messages"
         answer = await self.call("POST", path, body, token=self.inbox_token)
@@ -156,8 +156,8 @@ class World:
         """All messages of all conversations of the inbox."""
         found: list[dict[str, Any]] = []
         async for conversation in self.each(f"/conversations?inbox={self.inbox}"):
-            async for message in self.each(f"/conversations/{conversation['id']}/messages"):
-                found.append({**message, "conversation_id": conversation["id"]})
+            path = f"/conversations/{conversation['id']}/messages"
+            found += [{**message, "conversation_id": conversation["id"]} async for message in self.each(path)]
         return found
 
     async def each(self, path: str) -> AsyncIterator[dict[str, Any]]:
@@ -192,7 +192,7 @@ async def world(folder: Path, store: str, fault: str | None, **environment: str)
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
-    port = runner.addresses[0][1]
+    callback_url = f"http://127.0.0.1:{runner.addresses[0][1]}/callback"
     try:
         async with aiohttp.ClientSession() as session, asyncio.TaskGroup() as group:
             running = group.create_task(program.run())
@@ -201,7 +201,7 @@ async def world(folder: Path, store: str, fault: str | None, **environment: str)
                 inbox = await it.call(
                     "POST",
                     "/inboxes",
-                    {"kind": "api", "name": "tested", "settings": {"callback_url": f"http://127.0.0.1:{port}/callback"}},
+                    {"kind": "api", "name": "tested", "settings": {"callback_url": callback_url}},
                     **{"Idempotency-Key": "make-inbox"},
                 )
                 it.inbox, it.inbox_token = inbox["id"], inbox["token"]
