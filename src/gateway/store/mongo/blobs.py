@@ -8,28 +8,30 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import TypeVar
+from collections.abc import AsyncIterator
 
 from pymongo.errors import DuplicateKeyError, PyMongoError
-from pymongo.read_concern import ReadConcern
 
 from gateway import faults
+from gateway.errors import StoreUnavailable
 from gateway.store.contract import Blobs
-from gateway.store.mongo.driver import DURABLE, Client, Database, Raw, Session, aw, session_of
-from gateway.store.mongo.failures import TRANSIENT, UNKNOWN_COMMIT, Patience, insist, passing, unavailable
+from gateway.store.mongo.driver import Database, Raw, Session, aw
+from gateway.store.mongo.failures import Patience, insist, unavailable
 from gateway.store.mongo.indexes import BLOB_CHUNKS, BLOBS
+from gateway.store.mongo.transaction import Transactions
 
 CHUNK = 1024 * 1024
 _LONG = 256 * 1024
 """Bytes that are hashed on the loop; more of them are hashed in a thread."""
 
-T = TypeVar("T")
+
+class _ThereError(Exception):
+    """The blob is there by now."""
 
 
 class MongoBlobs(Blobs):
-    def __init__(self, client: Client, database: Database, patience: float) -> None:
-        self._client = client
+    def __init__(self, database: Database, transactions: Transactions, patience: float) -> None:
+        self._transactions = transactions
         self._heads = database[BLOBS]
         self._chunks = database[BLOB_CHUNKS]
         self._patience = patience
@@ -39,11 +41,11 @@ class MongoBlobs(Blobs):
         patience = Patience(self._patience)
         while await insist(self._patience, lambda: self._heads.find_one({"_id": name}, {"_id": 1})) is None:
             try:
-                await self._in_transaction(lambda session: self._write(session, name, data))
+                await self._transactions.run(lambda session: self._write(session, name, data), patience)
                 break
-            except DuplicateKeyError as error:  # another writes the same bytes; the majority has them in a moment
+            except _ThereError:  # another writes the same bytes; the majority has them in a moment
                 if patience.over():
-                    raise unavailable(error) from error
+                    raise StoreUnavailable("MongoDB cannot answer: an attachment stays unconfirmed") from None
                 await patience.pause()
         faults.reach("store.blob.after")
         return name
@@ -60,7 +62,7 @@ class MongoBlobs(Blobs):
         return data if len(data) == head["size"] else None  # deleted meanwhile
 
     async def delete(self, sha256: str) -> None:
-        await self._in_transaction(lambda session: self._remove(session, sha256))
+        await self._transactions.run(lambda session: self._remove(session, sha256))
 
     async def names(self) -> AsyncIterator[str]:
         rows = self._heads.find({"_id": {"$gt": ""}}, {"_id": 1}).hint([("_id", 1)])
@@ -74,10 +76,12 @@ class MongoBlobs(Blobs):
 
     async def _write(self, session: Session, name: str, data: bytes) -> None:
         head: Raw = {"_id": name, "size": len(data)}
-        if len(data) <= CHUNK:
-            await self._heads.insert_one({**head, "data": data}, session=session)
-        else:
-            await self._heads.insert_one(head, session=session)
+        inline = len(data) <= CHUNK
+        try:
+            await self._heads.insert_one({**head, "data": data} if inline else head, session=session)
+        except DuplicateKeyError as error:
+            raise _ThereError from error
+        if not inline:
             for number, at in enumerate(range(0, len(data), CHUNK)):
                 row = {"_id": f"{name}/{number:06d}", "data": data[at : at + CHUNK]}
                 await self._chunks.insert_one(row, session=session)
@@ -86,25 +90,6 @@ class MongoBlobs(Blobs):
     async def _remove(self, session: Session, name: str) -> None:
         await self._heads.delete_one({"_id": name}, session=session)
         await self._chunks.delete_many({"_id": {"$gte": f"{name}/", "$lt": f"{name}0"}}, session=session)
-
-    async def _in_transaction(self, body: Callable[[Session], Awaitable[None]]) -> None:
-        """May run the body again after a commit whose outcome was lost: both writing and removing bear that. Raises
-        DuplicateKeyError if the blob is there by now."""
-        patience = Patience(self._patience)
-        while True:
-            try:
-                async with session_of(self._client) as session:
-                    await aw(session.start_transaction(read_concern=ReadConcern("snapshot"), write_concern=DURABLE))
-                    await body(session)
-                    await session.commit_transaction()
-                    return
-            except DuplicateKeyError:
-                raise
-            except PyMongoError as error:
-                again = passing(error) or error.has_error_label(TRANSIENT) or error.has_error_label(UNKNOWN_COMMIT)
-                if not again or patience.over():
-                    raise unavailable(error) from error
-            await patience.pause()
 
 
 def _name(data: bytes) -> str:

@@ -40,9 +40,10 @@ COMMITTED = ReadConcern("majority")
 
 CODEC: CodecOptions[Raw] = CodecOptions(tz_aware=True, tzinfo=UTC)
 
+APP_NAME = "omnigate"
+
 # What the URL does not say itself. A member that stopped answering is noticed within some ten seconds.
 _OPTIONS: dict[str, Any] = {
-    "appName": "omnigate",
     "maxPoolSize": 64,
     "waitQueueTimeoutMS": 10_000,
     "serverSelectionTimeoutMS": 5_000,
@@ -81,7 +82,7 @@ async def connect(url: str, driver: Driver) -> tuple[Client, Database]:
     Raises StoreUnavailable if the URL cannot be used or the driver is not installed."""
     kind: type[Any] = AsyncMongoClient if driver == "pymongo" else await asyncio.to_thread(_motor_class)
     given = {name.lower() for name, _ in parse_qsl(url.partition("?")[2], keep_blank_values=True)}
-    options = {name: value for name, value in _OPTIONS.items() if name.lower() not in given}
+    options = {name: value for name, value in _OPTIONS.items() if name.lower() not in given} | {"appName": APP_NAME}
     try:
         client: Client = kind(url, **options)
         database = client.get_default_database(

@@ -73,11 +73,16 @@ class Patience:
     """A time limit with rising pauses between attempts, so that many writers do not step on one another again."""
 
     def __init__(self, seconds: float) -> None:
-        self._until = time.monotonic() + seconds
+        self._since = time.monotonic()
+        self._until = self._since + seconds
         self._pause = 0.002
 
     def over(self) -> bool:
         return time.monotonic() >= self._until
+
+    def spent(self) -> float:
+        """Seconds so far."""
+        return time.monotonic() - self._since
 
     async def pause(self, at_most: float = 0.5) -> None:
         await asyncio.sleep(random.uniform(0.5, 1) * min(self._pause, at_most))

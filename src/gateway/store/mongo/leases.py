@@ -14,25 +14,24 @@ from pymongo import UpdateOne
 
 from gateway.model.document import Clock
 from gateway.store.batch import Lease
-from gateway.store.mongo.driver import Database
-from gateway.store.mongo.failures import insist
+from gateway.store.mongo.driver import Database, Session
 from gateway.store.mongo.indexes import LEASES
+from gateway.store.mongo.transaction import Transactions
 
 _LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Leases:
-    def __init__(self, database: Database, clock: Clock, patience: float) -> None:
+    def __init__(self, database: Database, transactions: Transactions, clock: Clock) -> None:
         self._rows = database[LEASES]
+        self._transactions = transactions
         self._clock = clock
-        self._patience = patience
         self._known: set[str] = set()
 
     async def acquire(self, names: Sequence[str], holder: str, ttl: float) -> dict[str, Lease]:
         """See gateway.store.contract. A repeat of an attempt whose answer was lost renews what that one took."""
         if not names:
             return {}
-        new = [name for name in names if name not in self._known]
         mine = {"$eq": ["$holder", holder]}
         free = {"$lte": ["$expires_at", "$$NOW"]}
         take: list[dict[str, Any]] = [
@@ -44,31 +43,27 @@ class Leases:
                 }
             }
         ]
+        unheld = {"$setOnInsert": {"holder": None, "token": 0, "expires_at": _LONG_AGO}}
+        wanted = list(dict.fromkeys(names))
+        writes = [UpdateOne({"_id": name}, unheld, upsert=True) for name in wanted if name not in self._known]
+        writes += [UpdateOne({"_id": name, "$expr": {"$or": [mine, free]}}, take) for name in wanted]
 
-        async def attempt() -> dict[str, Lease]:
-            if new:
-                unheld = {"$setOnInsert": {"holder": None, "token": 0, "expires_at": _LONG_AGO}}
-                await self._rows.bulk_write(
-                    [UpdateOne({"_id": name}, unheld, upsert=True) for name in new], ordered=False
-                )
-            asked = self._clock.now()
-            await self._rows.bulk_write(
-                [UpdateOne({"_id": name, "$expr": {"$or": [mine, free]}}, take) for name in names], ordered=False
-            )
-            rows = await self._rows.find({"_id": {"$in": list(names)}, "holder": holder}, {"token": 1}).to_list(None)
-            until = asked + timedelta(seconds=ttl)
-            return {row["_id"]: Lease(row["_id"], holder, row["token"], until) for row in rows}
+        async def body(session: Session) -> dict[str, Lease]:
+            until = self._clock.now() + timedelta(seconds=ttl)
+            await self._rows.bulk_write(writes, session=session)
+            held = self._rows.find({"_id": {"$in": wanted}, "holder": holder}, {"token": 1}, session=session)
+            return {row["_id"]: Lease(row["_id"], holder, row["token"], until) async for row in held}
 
-        held = await insist(self._patience, attempt)
-        self._known.update(names)
-        return held
+        leases, _ = await self._transactions.run(body)
+        self._known.update(wanted)
+        return leases
 
     async def release(self, leases: Sequence[Lease]) -> None:
         """The token stays, so that the next holder's is higher."""
         if not leases:
             return
         free = {"$set": {"holder": None, "expires_at": _LONG_AGO}}
-        operations = [
+        writes = [
             UpdateOne({"_id": lease.name, "token": lease.token, "holder": lease.holder}, free) for lease in leases
         ]
-        await insist(self._patience, lambda: self._rows.bulk_write(operations, ordered=False))
+        await self._transactions.run(lambda session: self._rows.bulk_write(writes, session=session))

@@ -28,6 +28,7 @@ from gateway.store.mongo.query import Order, filter_of, keys_filter, unique_name
 from gateway.store.mongo.search import Search
 from gateway.store.mongo.transaction import Transactions
 from gateway.store.mongo.work import prepare
+from gateway.store.mongo.writer import Writer
 
 D = TypeVar("D", bound=Document)
 T = TypeVar("T")
@@ -42,12 +43,14 @@ class _Running:
     def __init__(self, client: Client, database: Database, clock: Clock, patience: float) -> None:
         self.client = client
         self.database = database
-        self.leases = Leases(database, clock, patience)
+        self.transactions = Transactions(client, patience)
+        self.leases = Leases(database, self.transactions, clock)
+        self.blobs = MongoBlobs(database, self.transactions, patience)
         self.search = Search(database, patience)
         self.tasks = asyncio.TaskGroup()
         self.calls = Interruptible(self.tasks)
         self.feed = Feed(client, database, patience, self.calls)
-        self.committer = Committer(Transactions(client, database, patience).run, self.tasks)
+        self.committer = Committer(Writer(database, self.transactions).run, self.tasks)
 
 
 class MongoStore(Store):
@@ -78,7 +81,7 @@ class MongoStore(Store):
             await disconnect(client, self._driver)
             raise
         self._running = running
-        self.blobs = MongoBlobs(client, database, self._patience)
+        self.blobs = running.blobs
 
     async def close(self) -> None:
         """What is being committed is finished, for some seconds."""

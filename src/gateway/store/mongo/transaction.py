@@ -1,40 +1,28 @@
-"""One transaction: written, checked, committed, and certain to be either.
+"""Transactions that are certain to be committed or not, whoever dies meanwhile.
 
-**Checks.** A put removes the document by id and version, and inserts it anew; that it was there is the check. (A
-replacement would do too, but in a transaction MongoDB 6 reads its catalog twice for each index of a document that it
-updates: with the nine indexes of a conversation that costs the server twice as much.) A check without a write touches
-the document (an absent one is inserted and removed again), so that a transaction which changes it meanwhile collides
-with this one; reading it would not do, as two snapshots can both read what the other is about to change. For the same
-reason a fence writes to its lease: a takeover either comes first and is seen, or waits.
-
-**Errors.** Inside the server a collision with a transaction that is under way is a passing error; the transaction is
-made again, and then finds the outcome. A definite error (Duplicate, Conflict) is raised only when what caused it can be
-read with majority concern, so that the caller, who reads again, does not read what it knew before.
+**Collisions.** A transaction that writes what another under way has written fails at once with a passing error; it is
+made again, and then finds the outcome. A transaction whose program was killed keeps what it wrote from others until the
+server ends it, after a minute by default; see `orphans`.
 
 **Commit.** When the line breaks in the commit, its outcome is unknown. Sending the commit again is how MongoDB settles
 that: the transaction's record is replicated with its writes, so a new primary knows whether it was committed, and a
 transaction it does not know (NoSuchTransaction, answered only once a majority confirms the primary) is not anywhere and
-never will be; then it is written anew. (Specification "Transactions", sections on `UnknownTransactionCommitResult` and
+never will be; then it is made anew. (Driver specification "Transactions": `UnknownTransactionCommitResult` and
 `TransientTransactionError`.)
 """
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
 
-from bson.objectid import ObjectId
-from pymongo import DeleteMany, DeleteOne, InsertOne, ReplaceOne, UpdateOne
-from pymongo.errors import BulkWriteError, DocumentTooLarge, OperationFailure, PyMongoError
+from pymongo.errors import OperationFailure, PyMongoError
 from pymongo.read_concern import ReadConcern
-from pymongo.results import BulkWriteResult
 
 from gateway import faults
-from gateway.errors import Conflict, Duplicate, Fenced, Problem, Refused, StoreError, StoreUnavailable
-from gateway.store.batch import Write
-from gateway.store.mongo.driver import DURABLE, Client, Database, Raw, Session, aw, session_of
-from gateway.store.mongo.events import event_rows
+from gateway.errors import StoreUnavailable
+from gateway.store.mongo.driver import DURABLE, Client, Session, aw, session_of
 from gateway.store.mongo.failures import (
-    DUPLICATE_KEY,
     NO_SUCH_TRANSACTION,
     TRANSIENT,
     UNKNOWN_COMMIT,
@@ -42,87 +30,62 @@ from gateway.store.mongo.failures import (
     passing,
     unavailable,
 )
-from gateway.store.mongo.indexes import EVENTS, LEASES
+from gateway.store.mongo.interrupt import heed
+from gateway.store.mongo.orphans import Orphans
 from gateway.store.mongo.position import Position
-from gateway.store.mongo.work import Ready, Work
+
+T = TypeVar("T")
 
 _SNAPSHOT = ReadConcern("snapshot")
 _COMMIT_MS = 10_000
-_SETTLE_SECONDS = 2.0
-
-TOUCHED = "touched"
-"""Field that a check writes into a document; the next put removes it."""
-
-_REMOVED_AT_ONCE = 64
-"""Documents in one removal: each is compared with every expected version."""
-
-_Operation = InsertOne[Any] | ReplaceOne[Any] | UpdateOne | DeleteOne | DeleteMany
-
-
-class _Mismatch(Exception):
-    """Fewer documents were at their version than were written."""
-
-    def __init__(self, writes: list[Write]) -> None:
-        super().__init__("a document is at another version")
-        self.writes = writes
-
-
-class _Taken(Exception):
-    """A unique key is taken. `where` finds the document that has it."""
-
-    def __init__(self, write: Write, key: str, where: Raw) -> None:
-        super().__init__(key)
-        self.write = write
-        self.key = key
-        self.where = where
 
 
 class Transactions:
-    def __init__(self, client: Client, database: Database, patience: float) -> None:
+    def __init__(self, client: Client, patience: float) -> None:
         self._client = client
-        self._database = database
         self._patience = patience
+        self._orphans = Orphans(client)
 
-    async def run(self, work: Work) -> str:
-        """Commit the work; returns the place in the feed behind it. Raises Duplicate, Conflict, Fenced, Refused or
-        StoreUnavailable. The last may say that the outcome is unknown: the set was lost in the commit and stayed lost.
+    def patience(self) -> Patience:
+        return Patience(self._patience)
+
+    async def run(
+        self, body: Callable[[Session], Awaitable[T]], patience: Patience | None = None, *, point: str | None = None
+    ) -> tuple[T, str]:
+        """What the body returned, and the place in the feed behind its commit. The body writes with the session it is
+        given; it is run again after a collision or a loss of the primary, and what it raises itself ends the
+        transaction. `point`: the fault point around the commit.
+
+        Raises StoreUnavailable; it says so if the outcome is unknown (the set was lost in the commit, and stayed lost).
         """
-        patience = Patience(self._patience)
+        patience = patience or self.patience()
         while True:
             try:
                 async with session_of(self._client) as session:
-                    return await self._once(session, work, patience)
-            except (_Mismatch, _Taken) as found:
-                definite = await self._settled(found)
-                if definite is not None:
-                    raise definite from None
-            except DocumentTooLarge as error:
-                raise Refused(Problem("", f"the store cannot keep this: {error}")) from error
+                    return await heed(self._once(session, body, patience, point))
             except PyMongoError as error:
                 if not passing(error) or patience.over():
                     raise unavailable(error) from error
-            if patience.over():
-                raise StoreUnavailable("MongoDB cannot answer: other writers keep changing the same documents")
+            if patience.spent() > self._orphans.after:
+                await self._orphans.end()
             await patience.pause(at_most=0.25)
 
-    async def _once(self, session: Session, work: Work, patience: Patience) -> str:
-        mark = ObjectId()
+    async def _once(
+        self, session: Session, body: Callable[[Session], Awaitable[T]], patience: Patience, point: str | None
+    ) -> tuple[T, str]:
         await aw(
             session.start_transaction(read_concern=_SNAPSHOT, write_concern=DURABLE, max_commit_time_ms=_COMMIT_MS)
         )
-        await self._fence(session, work, mark)
-        by_collection: dict[str, list[Ready]] = {}
-        for ready in work.writes:
-            by_collection.setdefault(ready.write.collection.name, []).append(ready)
-        for name, writes in by_collection.items():
-            await self._write(session, name, writes, mark)
-        faults.reach("store.commit.middle")
-        if work.events:
-            await self._database[EVENTS].insert_many(event_rows(work.events, str(mark)), session=session)
-        faults.reach("store.commit.before")
+        result = await body(session)
+        if point is not None:
+            faults.reach(f"{point}.before")
         await self._commit(session, patience)
-        faults.reach("store.commit.after")
-        return await self._position(session)
+        if point is not None:
+            faults.reach(f"{point}.after")
+        moment = session.operation_time  # of the commit's answer: the commit's own
+        if moment is None:
+            raise StoreUnavailable("MongoDB gave no time for a commit: it is not a replica set")
+        return result, str(Position.at(moment))
 
     async def _commit(self, session: Session, patience: Patience) -> None:
         while True:
@@ -141,114 +104,3 @@ class Transactions:
                     failure = unavailable(error)
                     raise StoreUnavailable(f"{failure}; whether the last write was kept is unknown") from error
                 await patience.pause()
-
-    async def _position(self, session: Session) -> str:
-        """Behind the commit: its reply's operation time is the commit's own."""
-        moment = session.operation_time
-        if moment is None:
-            raise StoreUnavailable("MongoDB gave no time for a commit: it is not a replica set")
-        return str(Position.at(moment))
-
-    async def _fence(self, session: Session, work: Work, mark: ObjectId) -> None:
-        for name, token in dict.fromkeys((lease.name, lease.token) for lease in work.fences):
-            result = await self._database[LEASES].update_one(
-                {"_id": name, "token": token}, {"$set": {"used": mark}}, session=session
-            )
-            if result.matched_count == 0:
-                raise Fenced(name)
-
-    async def _write(self, session: Session, name: str, writes: list[Ready], mark: ObjectId) -> None:
-        """A command for each kind of write: removals first, so that a unique key given up in the batch can be taken in
-        it."""
-        plan: list[tuple[_Operation, Write]] = []
-        gone = [ready.write for ready in writes if ready.write.op in ("put", "delete")]
-        for at in range(0, len(gone), _REMOVED_AT_ONCE):
-            piece = gone[at : at + _REMOVED_AT_ONCE]
-            plan.append((DeleteMany(_at_version(piece)), piece[0]))
-        plan += [(InsertOne(r.body), r.write) for r in writes if r.write.op in ("put", "insert") and r.body is not None]
-        checks = [ready.write for ready in writes if ready.write.op == "check"]
-        for write in checks:
-            if write.expect != 0:
-                touch = {"$set": {TOUCHED: mark}}
-                plan.append((UpdateOne({"_id": write.id, "version": write.expect}, touch), write))
-        absent = [write for write in checks if write.expect == 0]
-        plan += [(InsertOne({"_id": write.id}), write) for write in absent]
-        plan += [(DeleteOne({"_id": write.id}), write) for write in absent]
-        if plan:
-            result = await self._bulk(session, name, plan, gone)
-            removed, touched = len(gone) + len(absent), len(checks) - len(absent)
-            if result.deleted_count != removed or result.matched_count != touched:
-                raise _Mismatch(gone + checks)
-        loads: list[tuple[_Operation, Write]] = [
-            (ReplaceOne({"_id": r.write.id}, r.body, upsert=True), r.write)
-            for r in writes
-            if r.write.op == "load" and r.body is not None
-        ]
-        if loads:
-            await self._bulk(session, name, loads, [])
-
-    async def _bulk(
-        self, session: Session, name: str, plan: list[tuple[_Operation, Write]], gone: list[Write]
-    ) -> BulkWriteResult:
-        try:
-            return await self._database[name].bulk_write([operation for operation, _ in plan], session=session)
-        except BulkWriteError as error:
-            details = error.details or {}
-            failed = details.get("writeErrors") or [{}]
-            if failed[0].get("code") != DUPLICATE_KEY:
-                raise
-            if details.get("nRemoved") != len(gone):  # what was not removed is in the way of what replaces it
-                raise _Mismatch(gone) from None
-            write = plan[failed[0]["index"]][1]
-            if write.op == "check":
-                raise _Mismatch([write]) from None
-            raise _taken(write, failed[0]) from None
-
-    async def _settled(self, found: _Mismatch | _Taken) -> StoreError | None:
-        """The definite error, once its cause is committed to the majority; None if it went away."""
-        patience = Patience(_SETTLE_SECONDS)
-        while not patience.over():
-            try:
-                definite = await self._cause(found)
-            except PyMongoError:
-                return None  # the next attempt says more
-            if definite is not None:
-                return definite
-            await patience.pause(at_most=0.05)
-        return None
-
-    async def _cause(self, found: _Mismatch | _Taken) -> StoreError | None:
-        if isinstance(found, _Taken):
-            rows = self._database[found.write.collection.name].find(found.where, {"_id": 1}).limit(1)
-            return Duplicate(found.write.collection.name, found.key) if await rows.to_list(1) else None
-        name = found.writes[0].collection.name
-        ids = [write.id for write in found.writes]
-        rows = self._database[name].find({"_id": {"$in": ids}}, {"version": 1})
-        versions = {row["_id"]: row["version"] async for row in rows}
-        for write in found.writes:
-            if versions.get(write.id, 0) != write.expect:
-                return Conflict(name, write.id)
-        return None
-
-
-def _at_version(writes: list[Write]) -> Raw:
-    """Finds those of the documents that are at the version expected of each, by their ids."""
-    query: Raw = {"_id": {"$in": [write.id for write in writes]}}
-    versions = {write.expect for write in writes}
-    if len(versions) == 1:
-        query["version"] = versions.pop()
-    else:
-        expected = [[write.id, write.expect] for write in writes]
-        query["$expr"] = {"$in": [["$_id", "$version"], {"$literal": expected}]}
-    return query
-
-
-def _taken(write: Write, failed: Raw) -> _Taken:
-    fields = tuple(failed.get("keyPattern", {}))
-    where = dict(failed.get("keyValue", {}))
-    if fields == ("_id",):
-        return _Taken(write, "id", where)
-    for unique in write.collection.unique:
-        if unique.fields == fields:
-            return _Taken(write, unique.name, where)
-    return _Taken(write, "_".join(fields), where)
