@@ -23,12 +23,13 @@ from gateway.errors import (
     Unknown,
 )
 from gateway.model.access import SYSTEM
+from gateway.model.event import Event
 from gateway.model.message import Attachment, Author, Lane
 from gateway.service.outbox.entry import SHARDS
 from gateway.service.outbox.ledger import Ledger
 from gateway.store.batch import Batch
 from gateway.store.collection import DELIVERIES, IDENTITIES
-from tests.outbox.stage import PLAIN, Scripted, Stage, sending, stage
+from tests.outbox.stage import PLAIN, START, Scripted, Stage, sending, stage
 
 
 async def test_a_reply_is_sent_and_shown(tmp_path: Path) -> None:
@@ -338,6 +339,17 @@ async def test_another_node_s_reply_is_found_without_being_told(tmp_path: Path) 
     async with stage(tmp_path) as at, sending(at.outbox()):
         await asyncio.sleep(0.05)
         reply = await at.reply(await at.conversation())
+        await at.until_status(reply.id, "sent")
+
+
+async def test_another_node_s_reply_is_sent_at_once_when_the_feed_tells_of_it(tmp_path: Path) -> None:
+    async with stage(tmp_path) as at, sending(at.outbox(sweep_seconds=60)) as outbox:
+        await asyncio.sleep(0.1)
+        reply = await at.reply(await at.conversation())
+        for direction in ("in", "out"):
+            await asyncio.sleep(0.05)
+            assert (await at.delivery(reply.id)).status == "queued"
+            outbox.heard(Event(type="message.created", at=START, inbox_id=at.inbox.id, data={"direction": direction}))
         await at.until_status(reply.id, "sent")
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter, deque
+from contextlib import suppress
 from datetime import datetime
 from typing import Literal
 
@@ -75,8 +76,9 @@ class ChannelLogs:
                 await self.flush()
                 await asyncio.sleep(self._every)
         finally:
-            async with asyncio.timeout(2):
-                await self.flush()
+            with suppress(Exception):  # the task's own end must come through
+                async with asyncio.timeout(2):
+                    await self.flush()
 
     async def flush(self) -> None:
         """Write what waits."""

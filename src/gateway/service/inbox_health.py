@@ -65,6 +65,9 @@ class HealthBoard:
             except StoreError as error:
                 log.warning("health.unwritten", error=str(error))
                 wait = 1.0
+            except Exception:  # connectors must not end because their health cannot be shown
+                log.exception("health.unwritten")
+                wait = DETAILS_EVERY
             if wait is not None:
                 try:
                     async with asyncio.timeout(wait):

@@ -281,6 +281,8 @@ class Supervisor:
                     await self._renew()
             except (StoreError, TimeoutError) as error:
                 log.warning("supervisor.leases", error=str(error) or "the store does not answer")
+            except Exception:
+                log.exception("supervisor.leases")
             now = loop.time()
             for keeper in list(self._keepers.values()):
                 if keeper.lease is not None and now >= keeper.lease_until:

@@ -9,7 +9,6 @@ from typing import Any
 
 from gateway.connector import Outgoing, OutgoingFile
 from gateway.errors import Permanent
-from gateway.model.contact import Contact, Identity
 from gateway.model.conversation import Conversation
 from gateway.model.message import Delivery, Message
 from gateway.store.collection import CONTACTS, CONVERSATIONS, IDENTITIES, MESSAGES
@@ -37,20 +36,18 @@ async def compose(store: Store, delivery: Delivery) -> Parcel:
     )
     if message is None or conversation is None:
         raise Permanent("the message was deleted before it was sent", code="gone")
-    identity, contact, latest, first = await asyncio.gather(
-        store.get(IDENTITIES, conversation.identity_id),
-        store.get(CONTACTS, conversation.contact_id),
-        _latest(store, conversation.id),
-        store.find(MESSAGES, {"conversation_id": conversation.id}, order="id", limit=1),
+    identity, (latest, all_of_it) = await asyncio.gather(
+        store.get(IDENTITIES, conversation.identity_id), _latest(store, conversation.id)
     )
     if identity is None:
         raise Permanent("the customer's address was deleted", code="gone")
+    first = [] if all_of_it else await _first(store, conversation.id)
     answered = next((known for known in latest if known.direction == "in" and known.kind == "message"), None)
     outgoing = Outgoing(
         id=delivery.id,
         conversation_id=conversation.id,
         address=identity.address,
-        recipient_name=_name(identity, contact),
+        recipient_name=identity.name or await _contact_name(store, conversation.contact_id),
         text=message.text,
         html=message.html,
         subject=_subject(message, conversation, answered),
@@ -60,20 +57,30 @@ async def compose(store: Store, delivery: Delivery) -> Parcel:
         created_at=message.created_at,
         attempt=delivery.attempts + 1,
         reply_to=_reply_to(answered),
-        thread_meta=_thread_meta([*first.items, *reversed(latest[:THREAD])], message),
+        thread_meta=_thread_meta([*first, *reversed(latest[:THREAD])], message),
     )
     return Parcel(message, conversation, outgoing)
 
 
-async def _latest(store: Store, conversation_id: str) -> list[Message]:
-    """The conversation's latest messages, newest first: as many as a thread has, more if all of those are ours."""
+async def _latest(store: Store, conversation_id: str) -> tuple[list[Message], bool]:
+    """The conversation's latest messages, newest first, and whether there are no others: as many as a thread has, more
+    if all of those are ours."""
     where = {"conversation_id": conversation_id}
     page = await store.find(MESSAGES, where, order="-id", limit=THREAD)
     found = page.items
     while page.next is not None and len(found) < LOOK_BACK and not any(known.direction == "in" for known in found):
         page = await store.find(MESSAGES, where, order="-id", after=page.next, limit=THREAD)
         found = [*found, *page.items]
-    return found
+    return found, page.next is None and len(found) <= THREAD
+
+
+async def _first(store: Store, conversation_id: str) -> list[Message]:
+    return (await store.find(MESSAGES, {"conversation_id": conversation_id}, order="id", limit=1)).items
+
+
+async def _contact_name(store: Store, contact_id: str) -> str:
+    contact = await store.get(CONTACTS, contact_id)
+    return contact.name if contact is not None else ""
 
 
 async def _files(store: Store, message: Message) -> tuple[OutgoingFile, ...]:
@@ -112,7 +119,3 @@ def _thread_meta(messages: list[Message], sent: Message) -> tuple[Mapping[str, A
         if known.meta and known.id != sent.id and known.direction in ("in", "out"):
             metas.setdefault(known.id, known.meta)
     return tuple(metas.values())
-
-
-def _name(identity: Identity, contact: Contact | None) -> str:
-    return identity.name or (contact.name if contact is not None else "")
