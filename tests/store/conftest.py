@@ -79,9 +79,13 @@ class MongoPlace(Place):
             await store.close()
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "own_database: leaves locks behind (it kills a client), so shares no database")
+
+
 @pytest.fixture(scope="session")
 def mongodb_databases() -> Iterator[dict[str, str]]:
-    """Driver → database, filled as they are needed."""
+    """Databases by the driver (or the test) that uses them, filled as they are needed."""
     names: dict[str, str] = {}
     yield names
     for name in names.values():
@@ -97,9 +101,13 @@ async def place(
         return
     server = request.getfixturevalue("mongodb_server")
     database = mongodb_databases.setdefault(request.param, mongod.fresh_name())
+    own = request.node.get_closest_marker("own_database") is not None
+    if own:
+        database = mongodb_databases[request.node.name] = mongod.fresh_name()
     mongo = MongoPlace(tmp_path, server, database, "motor" if request.param == "mongo-motor" else "pymongo")
     yield mongo
-    await mongo.clear()
+    if not own:
+        await mongo.clear()
 
 
 @pytest.fixture

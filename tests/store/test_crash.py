@@ -16,6 +16,8 @@ from gateway.store.contract import Store
 from tests.store.conftest import Place
 from tests.store.sample import event
 
+pytestmark = pytest.mark.own_database
+
 ROOT = Path(__file__).parent.parent.parent
 
 

@@ -10,13 +10,11 @@ from pathlib import Path
 from gateway.errors import StoreUnavailable
 
 BUSY_SECONDS = 10.0
-CHECKPOINT_PAGES = 4_000
-"""The log is moved into the database whenever it has grown to this (16 MB): often enough to stay small, seldom enough
-that a page that changes all the time is moved once for hundreds of commits."""
 
 
-def connect(path: Path, *, write: bool, cache_kib: int) -> sqlite3.Connection:
-    """A connection that any one thread at a time may use, in autocommit: transactions are begun by name.
+def connect(path: Path, *, write: bool, cache_kib: int, log_pages: int = 4_000) -> sqlite3.Connection:
+    """A connection that any one thread at a time may use, in autocommit: transactions are begun by name. A writing one
+    moves the log into the database when it has `log_pages`.
 
     Every commit is synced (synchronous=FULL in WAL: one fsync of the log per commit). Raises StoreUnavailable.
     """
@@ -27,7 +25,7 @@ def connect(path: Path, *, write: bool, cache_kib: int) -> sqlite3.Connection:
         if write:
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = FULL")
-            connection.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES:d}")
+            connection.execute(f"PRAGMA wal_autocheckpoint = {log_pages:d}")
         else:
             connection.execute("PRAGMA query_only = ON")
         connection.execute(f"PRAGMA cache_size = -{cache_kib:d}")

@@ -17,6 +17,7 @@ from gateway.store.collection import Collection
 from gateway.store.contract import FeedItem, Page, SearchEntry, SearchHit, Store, Where
 from gateway.store.sqlite import feed, leases, migrations, query, search
 from gateway.store.sqlite.backup import copy_store
+from gateway.store.sqlite.checkpoint import LOG_PAGES, Checkpointer
 from gateway.store.sqlite.connection import FileLock, connect
 from gateway.store.sqlite.feed import Feed, to_cursor
 from gateway.store.sqlite.layout import layout_of, milliseconds
@@ -27,6 +28,7 @@ D = TypeVar("D", bound=Document)
 T = TypeVar("T")
 
 _WRITER_CACHE_KIB = 65_536
+_CHECKPOINT_CACHE_KIB = 1_024
 _WRITE_LIMIT = 2_000
 _READ_LIMIT = 10_000
 _SEARCH_LIMIT = 200
@@ -42,16 +44,29 @@ class _Running:
         self.readers = Readers(path, loop, threads=2, limit=_READ_LIMIT, name="store-reader")
         self.search_readers = Readers(search.beside(path), loop, threads=1, limit=_SEARCH_LIMIT, name="store-search")
         self.feed = Feed(trimmed, head, lambda after, limit: self.readers.submit(lambda c: feed.read(c, after, limit)))
+        self.checkpointer = Checkpointer(connect(path, write=True, cache_kib=_CHECKPOINT_CACHE_KIB))
         self.writer = Writer(
-            writing, loop, seq=head, limit=_WRITE_LIMIT, committed=self.feed.committed, name="store-writer"
+            writing,
+            loop,
+            seq=head,
+            limit=_WRITE_LIMIT,
+            written=self.checkpointer.changed,
+            committed=self.feed.committed,
+            name="store-writer",
         )
         self.indexer = Writer(
-            indexing, loop, seq=0, limit=_SEARCH_LIMIT, committed=lambda events: None, name="store-indexer"
+            indexing,
+            loop,
+            seq=0,
+            limit=_SEARCH_LIMIT,
+            written=lambda: None,
+            committed=lambda events: None,
+            name="store-indexer",
         )
 
     def close(self) -> None:
         """Finish what is queued; blocks."""
-        for part in (self.indexer, self.search_readers, self.readers, self.writer):
+        for part in (self.indexer, self.search_readers, self.readers, self.writer, self.checkpointer):
             part.close()
 
 
@@ -90,7 +105,7 @@ class SqliteStore(Store):
         self._lock.take()
         opened: list[sqlite3.Connection] = []
         try:
-            opened.append(connect(self.path, write=True, cache_kib=_WRITER_CACHE_KIB))
+            opened.append(connect(self.path, write=True, cache_kib=_WRITER_CACHE_KIB, log_pages=LOG_PAGES))
             migrations.migrate(opened[0], self.path)
             leases.expire_all(opened[0])
             opened.append(connect(search.beside(self.path), write=True, cache_kib=_WRITER_CACHE_KIB))

@@ -45,7 +45,8 @@ _Encoded = tuple[_Request, Prepared]
 
 class Writer:
     """Takes batches and jobs on the loop; `committed` is called there with each group's events, before the futures
-    of the group are resolved. At most `limit` requests wait; then Overloaded is raised."""
+    of the group are resolved, and `written` in the writer's thread. At most `limit` requests wait; then Overloaded is
+    raised."""
 
     def __init__(
         self,
@@ -54,6 +55,7 @@ class Writer:
         *,
         seq: int,
         limit: int,
+        written: Callable[[], None],
         committed: Callable[[Sequence[Event]], None],
         name: str,
     ) -> None:
@@ -65,6 +67,7 @@ class Writer:
         self._limit = limit
         self._seq = seq
         self._events: list[Event] = []
+        self._written = written
         self._committed = committed
         self._closed = False
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
@@ -122,6 +125,7 @@ class Writer:
                 request.error = request.error or told
         else:
             faults.reach("store.commit.after")
+            self._written()
         events = self._events
         self._returns.post(lambda: self._deliver(requests, events))
 
