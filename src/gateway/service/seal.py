@@ -76,7 +76,7 @@ class Seal:
         return sealed.startswith(f"v1.{self._current}.")
 
     def seal_settings(self, spec: ConnectorSpec, settings: Mapping[str, Any]) -> dict[str, Any]:
-        """The settings with each of the spec's secrets sealed; None, empty text and what is sealed already stay as they are."""
+        """The settings with the spec's secrets sealed; None, empty text and what is sealed already stay as they are."""
         stored = dict(settings)
         for name in spec.secrets:
             value = stored.get(name)
