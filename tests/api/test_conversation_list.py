@@ -12,7 +12,7 @@ from tests.api.test_messages import until
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
-async def listed(house: House, token: str = "admin", limit: int = 200, **filters: str) -> list[str]:
+async def listed(house: House, token: str = "admin", limit: int = 200, **filters: Any) -> list[str]:
     """Ids over all pages; checks that none comes twice and no page is too long."""
     found: list[str] = []
     params = {"limit": str(limit), **filters}
@@ -39,7 +39,7 @@ async def test_filters(house: House) -> None:
     (await house.patch(f"/conversations/{first}", {"queue": queue["name"], "tags": [tag]})).expect(200)
     (await house.patch(f"/conversations/{second}", {"status": "resolved"})).expect(200)
     (await house.patch(f"/conversations/{first}", {"assignee": agent["id"]})).expect(200)
-    here = {"inbox": inbox[0]}
+    here: dict[str, Any] = {"inbox": inbox[0]}
     assert await listed(house, **here) == [third, second, first]
     assert await listed(house, **here, sort="created_at") == [first, second, third]
     assert await listed(house, **here, status="resolved") == [second]
@@ -67,7 +67,7 @@ async def test_an_agent_sees_their_queues_and_their_own(house: House) -> None:
     (await house.patch(f"/conversations/{ids[4]}", {"assignee": agent["id"]})).expect(200)
     (await house.patch(f"/conversations/{ids[0]}", {"assignee": agent["id"], "priority": "high"})).expect(200)
     seen = [ids[7], ids[5], ids[4], ids[3], ids[1], ids[0]]
-    here = {"inbox": inbox[0]}
+    here: dict[str, Any] = {"inbox": inbox[0]}
     for limit in (1, 2, 3, 5, 200):
         assert await listed(house, token, limit, **here) == seen, limit
     assert await listed(house, token, 2, **here, sort="created_at") == seen[::-1]

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from gateway.web import decode
 from tests.api.conftest import House
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -124,3 +125,17 @@ async def test_answers_are_data_and_nothing_else(house: House) -> None:
         assert answer.headers["Content-Security-Policy"] == "default-src 'none'; frame-ancestors 'none'"
         assert answer.headers["Referrer-Policy"] == "no-referrer"
     assert (await house.get("/queues")).headers["Cache-Control"] == "no-store"
+
+
+async def test_a_body_that_does_not_come(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(decode, "READ_SECONDS", 0.1)
+    reader, writer = await asyncio.open_connection("127.0.0.1", int(house.url.rpartition(":")[2]))
+    token = house.tokens["admin"].encode()
+    writer.write(
+        b"POST /api/v1/tags HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer " + token + b"\r\n"
+        b'Content-Type: application/json\r\nContent-Length: 100\r\n\r\n{"name": '
+    )
+    head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 10)
+    assert head.startswith(b"HTTP/1.1 408")
+    writer.close()
+    await writer.wait_closed()

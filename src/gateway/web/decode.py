@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from typing import Any, Generic, TypeVar
 
@@ -14,29 +15,34 @@ from gateway.web.problem import HttpProblem, bad
 
 T = TypeVar("T")
 
+READ_SECONDS = 30
 SHAPE = "the input is not of the described shape"
 
 
 async def read_body(request: web.Request, limit: int) -> bytes:
-    """The body; refuses one of more than `limit` bytes as soon as that is known."""
+    """The body; refuses one of more than `limit` bytes as soon as that is known, and one that takes too long to come,
+    so that slow senders hold no place."""
     length = request.content_length
     if length is not None and length > limit:
         raise too_large(limit)
     content = request.content
-    if not request.can_read_body:
-        return b""
-    chunk = await content.readany()
-    if content.at_eof() and len(chunk) <= limit:
-        return chunk
-    chunks = [chunk]
-    size = len(chunk)
-    while size <= limit:
-        chunk = await content.readany()
-        if not chunk:
-            return b"".join(chunks)
-        size += len(chunk)
-        chunks.append(chunk)
-    raise too_large(limit)
+    if content.is_eof():  # it has arrived in whole, as short bodies have: nothing to wait for
+        raw = content.read_nowait()
+        if len(raw) > limit:
+            raise too_large(limit)
+        return raw
+    chunks: list[bytes] = []
+    size = 0
+    try:
+        async with asyncio.timeout(READ_SECONDS):
+            while chunk := await content.readany():
+                size += len(chunk)
+                if size > limit:
+                    raise too_large(limit)
+                chunks.append(chunk)
+    except TimeoutError:
+        raise HttpProblem(408, f"the body did not arrive within {READ_SECONDS} seconds") from None
+    return b"".join(chunks)
 
 
 def too_large(limit: int) -> HttpProblem:

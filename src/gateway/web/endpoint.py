@@ -21,8 +21,6 @@ from gateway.web.route import Answer, Call, Route
 Endpoint = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 JSON = "application/json"
-READ_SECONDS = 30
-"""A body that takes longer to arrive is refused, so that slow senders hold no place."""
 
 _encode = msgspec.json.Encoder().encode
 _HEADERS: dict[str, str] = {"Cache-Control": "no-store"}
@@ -104,11 +102,7 @@ def body_reader(route: Route, default_limit: int) -> Callable[[web.Request], Awa
                 return b"", decode(b"{}")
             expected = f"{JSON} or {', '.join(sorted(TEXT_TYPES))}" if from_text else JSON
             raise HttpProblem(415, f"send the body as {expected}, not {kind}")
-        try:
-            async with asyncio.timeout(READ_SECONDS):
-                raw = await read_body(request, limit)
-        except TimeoutError:
-            raise HttpProblem(408, f"the body did not arrive within {READ_SECONDS} seconds") from None
+        raw = await read_body(request, limit)
         if from_text is not None and not is_json:
             try:
                 return raw, from_text(raw.decode())

@@ -73,6 +73,7 @@ async def take_message(call: Call[AppMessage, None]) -> Taken:
     )
     if inbound.files:
         call.services.attachments.check(inbound.files)
+    # No time limit: intake bounds what waits in it, and a message given up on here would be committed all the same.
     (accepted,) = await call.services.intake.accept(inbox, (inbound,), wait=False)
     return Taken(message_id=accepted.message_id, conversation_id=accepted.conversation_id, duplicate=accepted.duplicate)
 
@@ -89,7 +90,7 @@ def app_inbox(call: Call[Any, Any]) -> Inbox:
 ROUTES = [
     route(
         "POST", "/inboxes/{id}/messages", take_message, body=AppMessage, response=Taken, status=201,
-        max_body=MAX_BODY, inbox_token=True, role="admin", scope="conversations:write", tag="in-app",
+        max_body=MAX_BODY, timeout=None, inbox_token=True, role="admin", scope="conversations:write", tag="in-app",
         summary="An app's customer writes; 201 once the message is durable and routed",
     ),
 ]  # fmt: skip
