@@ -60,23 +60,23 @@ class Order:
         packed = msgspec.msgpack.encode((self._text, getattr(doc, self.name), doc.id))
         return base64.urlsafe_b64encode(packed).decode().rstrip("=")
 
-    def behind(self, query: Raw, after: str) -> Raw:
-        """The query, limited to what comes behind the cursor. Each branch is the whole query, so that MongoDB can walk
-        one index range per branch and merge them in order.
+    def behind(self, query: Raw, after: str) -> list[Raw]:
+        """Queries that give, one after the other, what comes behind the cursor. Each is one range of the order, so that
+        MongoDB can walk an index along it (and several in step, where the query allows several values).
 
         Raises Refused for a cursor that is none, or is of another order."""
         value, id = self._read(after)
         beyond = "$lt" if self._falling else "$gt"
         if self._field == "_id":
-            return {"$and": [query, {"_id": {beyond: id}}]}
-        tie: Raw = {self._field: {"$eq": value}, "_id": {beyond: id}}
-        if value is not None:
-            branches = [tie, {self._field: {beyond: value}}]
-            if self._falling:
-                branches.append({self._field: None})  # those without the field come last
-        else:
-            branches = [tie] if self._falling else [tie, {self._field: {"$ne": None}}]
-        return {"$or": [{"$and": [query, branch]} if query else branch for branch in branches]}
+            return [{"$and": [query, {"_id": {beyond: id}}]}]
+        if value is None:
+            tie = {self._field: None, "_id": {beyond: id}}
+            return [
+                {"$and": [query, part]} for part in ([tie] if self._falling else [tie, {self._field: {"$ne": None}}])
+            ]
+        rest = {self._field: {beyond + "e": value}, "$or": [{self._field: {beyond: value}}, {"_id": {beyond: id}}]}
+        # those without the field come last when falling
+        return [{"$and": [query, part]} for part in ([rest, {self._field: None}] if self._falling else [rest])]
 
     def _read(self, after: str) -> tuple[Any, str]:
         try:

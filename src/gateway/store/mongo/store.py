@@ -145,9 +145,14 @@ class MongoStore(Store):
         return {tuple(getattr(doc, name) for name in unique.fields): doc for doc in docs}
 
     async def _fetch(self, collection: Collection[D], query: Raw) -> list[D]:
-        rows = await self._read(lambda: self._database[collection.name].find(query).to_list(None))
         decode = codec(collection).decode
-        return [decode(row) for row in rows]
+        return [decode(row) for row in await self._rows(collection, query)]
+
+    async def _rows(
+        self, collection: Collection[Any], query: Raw, sort: list[tuple[str, int]] | None = None, limit: int = 0
+    ) -> list[Raw]:
+        rows = self._database[collection.name]
+        return await self._read(lambda: rows.find(query, sort=sort, limit=limit).to_list(None))
 
     async def find(
         self,
@@ -160,10 +165,11 @@ class MongoStore(Store):
     ) -> Page[D]:
         by = Order(collection, order)
         query = filter_of(collection, where)
-        if after is not None:
-            query = by.behind(query, after)
-        found = self._database[collection.name]
-        rows = await self._read(lambda: found.find(query).sort(by.sort()).limit(limit + 1).to_list(None))
+        rows: list[Raw] = []
+        for part in [query] if after is None else by.behind(query, after):
+            rows += await self._rows(collection, part, by.sort(), limit + 1 - len(rows))
+            if len(rows) > limit:
+                break
         docs = [codec(collection).decode(row) for row in rows[:limit]]
         return Page(docs, by.cursor(docs[-1]) if docs and len(rows) > limit else None)
 
