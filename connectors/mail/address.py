@@ -31,6 +31,7 @@ _SPECIAL = re.compile(r'[",;:<>()\\\[]')
 _BARE = re.compile(r"[^\s<>\"(),;:\[\]\\@]{1,64}@[^\s<>\"(),;:\\@]{1,255}")
 _ATOMS = rb"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]+@[A-Za-z0-9.-]+"
 _SIMPLE = re.compile(rb"\s*(?:\"?([A-Za-z0-9 ._-]*?)\"?\s*<(" + _ATOMS + rb")>|(" + _ATOMS + rb"))\s*")
+_MARKS = re.compile(r"[<>\"\\]")
 _SPACE = re.compile(r"\s+")
 
 
@@ -130,6 +131,8 @@ class _List:
         """The end of a mailbox, or of a group's name."""
         if char == ";" or (char == "," and (self.bracketed or _looks_whole(self.words))):
             self._close()
+        elif char == "," and not "".join(self.words).strip():
+            self.words = []
         elif char == ":" and self.words and not self.bracketed and not _looks_whole(self.words):
             self.words, self.comments = [], []
         else:
@@ -191,7 +194,7 @@ def _clean(address: str) -> str:
     if address.startswith("@") and ":" in address:  # a source route (RFC 5322, 4.4)
         address = address.rpartition(":")[2]
     address = address.removeprefix("mailto:").removeprefix("MAILTO:").removeprefix("SMTP:").removeprefix("smtp:")
-    return address.strip("<>'\",;")[:320]
+    return _MARKS.sub("", address).strip("',;")[:320]
 
 
 def _name(text: str) -> str:

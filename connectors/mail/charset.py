@@ -121,7 +121,7 @@ def codecs_for(declared: str) -> tuple[str, ...]:
         except (LookupError, ValueError):
             continue
         # _is_text_encoding is how the standard library itself tells rot13 and base64 from charsets
-        if getattr(info, "_is_text_encoding", True) and info.name not in _NOT_TEXT:
+        if getattr(info, "_is_text_encoding", True) and info.name.replace("-", "_") not in _NOT_TEXT:
             return (info.name,)
     return ()
 

@@ -46,6 +46,8 @@ def to_inbound(
     """
     mail = parse(source)
     verdict = classify(mail)
+    original = report.original_id(mail) if verdict.kind in ("bounce", "receipt", "complaint") else ""
+    about = f"<{original}>" if original else ""
     sender = _sender(mail, own_addresses)
     inbound_id = f"<{mail.message_id}>" if mail.message_id else _derived_id(mail)
     return Inbound(
@@ -58,8 +60,8 @@ def to_inbound(
         subject=mail.subject[:MAX_SUBJECT] or None,
         files=mail.files,
         sent_at=_sent_at(mail, now),
-        thread=_threading(mail, verify_token, inbound_id),
-        status=_status(mail, verdict),
+        thread=_threading(mail, verify_token, inbound_id, about),
+        status=_status(mail, verdict, about),
         raw=source if mail.damaged else None,
         meta=_meta(mail, verdict),
     )
@@ -67,7 +69,7 @@ def to_inbound(
 
 def _visible(mail: Mail) -> str | None:
     shown = visible(mail.text, None if mail.text_from_html else mail.html, forwarded=is_forward(mail.subject))
-    return shown if shown != mail.text else None
+    return shown if shown.strip() != mail.text.strip() else None
 
 
 def _sender(mail: Mail, own: Collection[str]) -> Sender:
@@ -77,15 +79,20 @@ def _sender(mail: Mail, own: Collection[str]) -> Sender:
     original = _original_author(mail)
     name = address.name
     if original is not None and original.key not in own:
-        address, name = original, original.name or _VIA.sub("", name)
+        address, name = original, original.name or _without_list(name)
     elif reply is not None and reply.key != address.key:
         ours = address.key in own
         listed = "list-id" in mail.fields and _VIA.search(name) is not None
         if ours or not address.address or listed or _ROBOT.match(address.key):
-            name = reply.name or (_VIA.sub("", name) if listed else "")
+            name = reply.name or (_without_list(name) if listed else "")
             address = reply
     key = address.key or (f"unknown:{sha256(name.encode()).hexdigest()[:16]}" if name else "unknown")
     return Sender(address=key, namespace="email", name=name[:200], email=address.address or None)
+
+
+def _without_list(name: str) -> str:
+    """`'Jane' via List`: the name of who wrote."""
+    return _VIA.sub("", name).strip("'\" ")
 
 
 def _original_author(mail: Mail) -> Address | None:
@@ -141,13 +148,13 @@ def _moment(raw: bytes) -> datetime | None:
     return moment if _EARLIEST <= moment < datetime(2100, 1, 1, tzinfo=UTC) else None
 
 
-def _threading(mail: Mail, verify: Callable[[str], str | None], own_key: str) -> Threading:
+def _threading(mail: Mail, verify: Callable[[str], str | None], own_key: str, about: str) -> Threading:
     nearest = [*mail.in_reply_to, *reversed(mail.references)]
     keys = list(dict.fromkeys(f"<{key}>" for key in nearest if f"<{key}>" != own_key))
     if len(keys) > MAX_KEYS:
         keys = [*keys[: MAX_KEYS - 1], keys[-1]]
     conversation = None
-    for text in (*_own_recipients(mail), *keys, report.original_id(mail) if mail.reports or mail.nested else ""):
+    for text in (*_own_recipients(mail), *keys, about):
         conversation = verify(text) if text else None
         if conversation is not None:
             break
@@ -162,26 +169,22 @@ def _own_recipients(mail: Mail) -> list[str]:
     return list(dict.fromkeys(found))
 
 
-def _status(mail: Mail, verdict: Verdict) -> StatusUpdate | None:
+def _status(mail: Mail, verdict: Verdict, about: str) -> StatusUpdate | None:
     """What a report says of a mail of ours; None where nothing changed (a delay) or the mail is not named."""
-    if verdict.kind not in ("bounce", "receipt") or verdict.delayed:
+    if verdict.kind not in ("bounce", "receipt") or verdict.delayed or not about:
         return None
-    original = report.original_id(mail)
-    if not original:
-        return None
-    provider_id = f"<{original}>"
     if verdict.kind == "receipt":
         found = report.delivery(mail)
         if found is not None:
             return StatusUpdate(
-                status="delivered" if found.outcome == "delivered" else "sent", provider_id=provider_id, code=found.code
+                status="delivered" if found.outcome == "delivered" else "sent", provider_id=about, code=found.code
             )
-        return StatusUpdate(status="read", provider_id=provider_id) if _was_displayed(mail) else None
+        return StatusUpdate(status="read", provider_id=about) if _was_displayed(mail) else None
     found = report.delivery(mail) or report.prose(mail.text)
     reason = found.reason
     if found.recipient and found.recipient not in reason:
         reason = f"{found.recipient}: {reason}" if reason else found.recipient
-    return StatusUpdate(status="failed", provider_id=provider_id, reason=reason[:1000], code=found.code)
+    return StatusUpdate(status="failed", provider_id=about, reason=reason[:1000], code=found.code)
 
 
 _DISPOSITION = re.compile(rb"^disposition\s*:[^;\r\n]*;\s*([a-z-]+)", re.IGNORECASE | re.MULTILINE)

@@ -11,6 +11,9 @@ import unicodedata
 
 _SEPARATOR = "[ \u00a0\u2002-\u200a\u3000\\-\u2010-\u2015\u2212\uff0d.\u00b7]"
 _RUN = re.compile(rf"\d(?:{_SEPARATOR}{{0,2}}\d){{12,}}")
+MAX_SPELLED = 100
+"""Groups in a run within which digits that stand apart one by one are read as one number."""
+
 _GROUP = re.compile(r"\d+")
 _ISSUER = re.compile(r"3[04-9]|35|4|5[0-9]|6|2[2-7]|8[12]|9[2-9]")
 
@@ -33,10 +36,11 @@ def mask_cards(text: str) -> str | None:
 def _cards(text: str, start: int, end: int) -> list[tuple[int, int]]:
     """Where in a run of digit groups card numbers stand, leftmost and longest first."""
     groups = [(m.start(), m.end()) for m in _GROUP.finditer(text, start, end)]
+    spelled = len(groups) <= MAX_SPELLED
     found: list[tuple[int, int]] = []
     first = 0
     while first < len(groups):
-        last = _longest(text, groups, first)
+        last = _longest(text, groups, first) if spelled or groups[first][1] - groups[first][0] > 2 else None
         if last is None:
             first += 1
         else:

@@ -148,6 +148,19 @@ class _Writer:
             self.lines.append(("> " * min(self.quotes, MAX_QUOTE_DEPTH)).rstrip())
             self.blank = True
 
+    def _blockquote(self, closing: bool) -> None:
+        """A blank line apart from what is around it, at the outer level."""
+        if not closing:
+            self._paragraph()
+            self.quotes += 1
+            return
+        self._end_line()
+        while self.lines and not self.lines[-1].strip("> "):
+            self.lines.pop()
+        self.quotes = max(0, self.quotes - 1)
+        self.blank = not self.lines
+        self._paragraph()
+
     def _tag(self, name: str, closing: bool, rest: str) -> None:
         if name == "br":
             self._end_line(keep=True)
@@ -156,10 +169,7 @@ class _Writer:
             if name == "li" and not closing:
                 self.line.append("- ")
         elif name == "blockquote":
-            self._paragraph()
-            self.quotes = max(0, self.quotes + (-1 if closing else 1))
-            if not closing:
-                self.blank = True
+            self._blockquote(closing)
         elif name in _PARAGRAPH:
             self._paragraph()
             if name == "pre":
