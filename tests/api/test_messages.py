@@ -5,10 +5,14 @@ from __future__ import annotations
 import asyncio
 import base64
 from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
+from gateway.model.message import Author, Message
+from gateway.web.resources.conversation_views import message_view
 from tests.api.conftest import House
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -220,3 +224,35 @@ async def test_deliveries_in_trouble(house: House) -> None:
     actions = [e["action"] for e in (await house.get("/audit", params={"target": reply["id"]})).expect(200)["items"]]
     assert actions == ["delivery.retry", "delivery.resolve"]
     (await house.post("/deliveries/nowhere/retry")).problem(404)
+
+
+async def test_html_with_card_numbers_is_held_back() -> None:
+    message = Message(
+        id="m",
+        inbox_id="i",
+        conversation_id="c",
+        direction="in",
+        author=Author(kind="contact"),
+        text=CARD,
+        visible_text=f"see {CARD}",
+        html=f"<p>4111 1111 <b>1111</b> 1111</p><p>{CARD}</p>",
+        masked_text="4111 **** **** 1111",
+        created_at=datetime(2026, 1, 1, tzinfo=UTC),
+    )
+    shown = message_view(message)
+    assert (shown.text, shown.html, shown.masked) == ("4111 **** **** 1111", None, True)
+    assert shown.visible_text is not None
+    assert CARD not in shown.visible_text
+    harmless = message_view(replace(message, masked_text=None, visible_text=None))
+    assert (harmless.html, harmless.masked) == (message.html, False)
+
+
+async def test_idempotency_keys_of_apps(house: House) -> None:
+    inbox = await house.app_inbox()
+    body = {"external_id": "1", "sender": {"id": "c"}, "text": "hi"}
+    headers = {"Idempotency-Key": house.name("key")}
+    path = f"/inboxes/{inbox[0]}/messages"
+    first = await house.post(path, body, token=inbox[1], headers=headers)
+    assert (await house.post(path, body, token=inbox[1], headers=headers)).raw == first.raw
+    assert first.expect(201)["duplicate"] is False
+    (await house.post(path, {**body, "text": "else"}, token=inbox[1], headers=headers)).problem(422)

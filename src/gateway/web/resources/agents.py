@@ -10,6 +10,7 @@ from msgspec import UNSET, Meta, UnsetType
 from gateway.errors import Denied, NotFound
 from gateway.model.team import Agent, Presence, Role
 from gateway.service.services import Services
+from gateway.store.batch import Batch
 from gateway.web.fields import Body, Email, Key, Listing, Name, Paging, View, given
 from gateway.web.paging import listed
 from gateway.web.route import Call, route
@@ -145,6 +146,7 @@ async def set_presence(call: Call[PresenceBody, None]) -> AgentView:
     if agent is None:
         raise NotFound("agent", call.id)
     await call.services.dispatcher.set_presence(agent.id, call.body.state, call.actor)
+    await call.services.audit.commit(Batch(), call.actor, "agent.presence", agent.id, {"state": call.body.state})
     return agent_view(call.services, agent)
 
 

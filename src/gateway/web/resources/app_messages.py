@@ -90,7 +90,8 @@ def app_inbox(call: Call[Any, Any]) -> Inbox:
 ROUTES = [
     route(
         "POST", "/inboxes/{id}/messages", take_message, body=AppMessage, response=Taken, status=201,
-        max_body=MAX_BODY, timeout=None, inbox_token=True, role="admin", scope="conversations:write", tag="in-app",
+        creates=True, resumes=True, max_body=MAX_BODY, timeout=None,
+        inbox_token=True, role="admin", scope="conversations:write", tag="in-app",
         summary="An app's customer writes; 201 once the message is durable and routed",
     ),
 ]  # fmt: skip

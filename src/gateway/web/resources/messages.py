@@ -38,9 +38,9 @@ class NewMessage(Body, frozen=True, kw_only=True):
 
 
 class MessageQuery(Paging, frozen=True, kw_only=True):
-    """`order`: `newest` first or `oldest` first."""
+    """`order`: `oldest` first, as a talk is read, or `newest` first, as a desk opens it."""
 
-    order: Literal["newest", "oldest"] = "newest"
+    order: Literal["oldest", "newest"] = "oldest"
 
 
 class Revealed(View, frozen=True, kw_only=True):
