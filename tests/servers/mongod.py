@@ -100,6 +100,7 @@ class ReplicaSet:
     cache_gb: float = 0.25
     name: str = "rs0"
     replica_set: bool = True
+    initiate: bool = True
     members: list[Member] = field(default_factory=list)
     _folder: Path = field(default_factory=_short_folder)
     _sweeper: subprocess.Popen[bytes] | None = None
@@ -133,7 +134,7 @@ class ReplicaSet:
             member = Member(free_port(), folder)
             self.members.append(member)
             self._launch(member)
-        if self.replica_set:
+        if self.replica_set and self.initiate:
             self._initiate()
             self.wait_for_primary()
 

@@ -65,7 +65,9 @@ def unavailable(error: Exception) -> StoreUnavailable:
     """The error in one line, without the driver's dump of the topology."""
     if isinstance(error, InvalidOperation):
         return StoreUnavailable("the store is closed")
-    text = str(error).split(", Timeout:")[0].split(", full error:")[0]
+    details = error.details if isinstance(error, BulkWriteError) else None
+    failed = (details or {}).get("writeErrors") or [{}]
+    text = str(failed[0].get("errmsg", error)).split(", Timeout:")[0].split(", full error:")[0]
     return StoreUnavailable(f"MongoDB cannot answer: {' '.join(text.split())[:300]}")
 
 

@@ -16,6 +16,7 @@ LEASES = "leases"
 SEARCH = "search"
 BLOBS = "blobs"
 BLOB_CHUNKS = "blob_chunks"
+BLOB_UPLOADS = "blob_uploads"
 
 _OWN: dict[str, list[IndexModel]] = {
     EVENTS: [IndexModel([("at", 1)], name="at")],
@@ -24,6 +25,7 @@ _OWN: dict[str, list[IndexModel]] = {
     SEARCH: [IndexModel([("terms", 1), ("_id", -1)], name="terms")],
     BLOBS: [],
     BLOB_CHUNKS: [],
+    BLOB_UPLOADS: [],
 }
 
 _AT_ONCE = 8

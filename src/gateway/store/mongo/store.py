@@ -45,7 +45,7 @@ class _Running:
         self.database = database
         self.transactions = Transactions(client, patience)
         self.leases = Leases(database, self.transactions, clock)
-        self.blobs = MongoBlobs(database, self.transactions, patience)
+        self.blobs = MongoBlobs(database, patience)
         self.search = Search(database, patience)
         self.tasks = asyncio.TaskGroup()
         self.calls = Interruptible(self.tasks)
@@ -76,6 +76,7 @@ class MongoStore(Store):
             except PyMongoError as error:
                 raise unavailable(error) from error
             running = _Running(client, database, self._clock, self._patience)
+            await running.blobs.sweep()
             await running.tasks.__aenter__()
         except BaseException:
             await disconnect(client, self._driver)
