@@ -122,7 +122,8 @@ class Inbound(msgspec.Struct, frozen=True, kw_only=True):
     raw: bytes | None = None
     """The source, kept where it could not be read in full."""
     meta: dict[str, Any] = {}
-    """The connector's notes, JSON values; handed back in `Outgoing.reply_to`."""
+    """The connector's notes, JSON values; handed back in `Outgoing.reply_to`. The gateway reads two: `automatic` (a
+    machine wrote it) and `bulk` (it went to many); no rule answers those by itself."""
 
 
 class Accepted(msgspec.Struct, frozen=True, kw_only=True):

@@ -11,8 +11,11 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
+
+import pytest
 
 PASSWORD = "correct horse battery staple"
 STARTS_WITHIN = 40.0
@@ -68,6 +71,17 @@ class Program:
     def running(self) -> bool:
         return self._process is not None and self._process.poll() is None
 
+    def connections(self, port: int) -> int:
+        """How many connections the process has to that port."""
+        assert self._process is not None
+        process = Path(f"/proc/{self._process.pid}")
+        sockets = set()
+        for entry in (process / "fd").iterdir():
+            with suppress(FileNotFoundError):
+                sockets.add(os.readlink(entry))
+        lines = [line.split() for line in (process / "net" / "tcp").read_text().splitlines()[1:]]
+        return sum(line[2].endswith(f":{port:04X}") and f"socket:[{line[9]}]" in sockets for line in lines)
+
     def kill(self) -> None:
         """SIGKILL, as a power cut."""
         assert self._process is not None
@@ -121,11 +135,11 @@ class Program:
             except urllib.error.HTTPError as error:
                 said = error.read().decode()
                 error.close()
-                assert error.code == 503 or (key and error.code == 409), f"{method} {path}: {error.code} {said}\n{self.log()}"
+                if error.code != 503 and not (key and error.code == 409):
+                    pytest.fail(f"{method} {path}: {error.code} {said}\n{self.log()}")
             except (OSError, http.client.HTTPException) as error:
-                assert self.running or key, f"{method} {path}: {error}\n{self.log()}"
                 if not self.running:
-                    raise Gone(path) from None
+                    raise Gone(f"{method} {path}: {error}\n{self.log()}") from None
             assert time.monotonic() < end, f"{method} {path} is not answered"
             time.sleep(0.1)
 

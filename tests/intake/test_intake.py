@@ -314,7 +314,7 @@ async def test_a_rule_answers_once_and_never_a_robot(desk: Desk) -> None:
     await desk.say("hello?")
     written = [(m.direction, m.author.kind) for m in await messages(desk, first.conversation_id)]
     assert written.count(("out", "rule")) == 1
-    robot = await desk.say("I am a robot", "robot", meta={"automated": True})
+    robot = await desk.say("I am a robot", "robot", meta={"automatic": True})
     assert len(await messages(desk, robot.conversation_id)) == 1
 
 

@@ -111,7 +111,8 @@ class InboxKeeper:
             self._report(Health(state="failing", reason=self._said(error), action=LOOK))
         if self.connector is None:
             return False
-        self._report(Health(state="starting" if self.pulls else "ok"))
+        if not self.pulls:  # of one that pulls, only the node that does so knows how it is
+            self._report(Health(state="ok"))
         return True
 
     async def close(self) -> None:
@@ -164,6 +165,7 @@ class InboxKeeper:
     async def pull(self) -> None:
         """Keep `run` going until cancelled, or until the account is refused or the lease lost."""
         await self._ended()
+        self._report(Health(state="starting"))
         connector = self.connector
         delay = FIRST_DELAY
         loop = asyncio.get_running_loop()

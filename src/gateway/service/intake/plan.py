@@ -353,7 +353,7 @@ class Planner:
 
     def _reply(self, plan: Plan, outcome: Outcome, facts: Facts) -> None:
         """The rules' automatic answers: never to robots or lists, and each rule once in a while only."""
-        if plan.message.meta.get("automated"):
+        if plan.message.meta.get("automatic") or plan.message.meta.get("bulk"):
             return
         answered: dict[str, str] = dict(plan.conversation.attributes.get("answered_by_rule", {}))
         for reply in outcome.replies:
