@@ -67,6 +67,7 @@ def _delivery_verdict(found: report.Delivery | None) -> Verdict:
     return Verdict(kind="receipt", automatic=True, why=f"delivery status: {found.outcome}")
 
 
+_HOTMAIL = "x-hmxmroriginalrecipient"
 _SENDERS = ("fbl", "feedbackloop", "abuse", "complaint", "jmrp")
 _DESKS = ("spamcop.net", "feedback.smtp.com", "signal-spam.fr", "abusix.org")
 
@@ -74,7 +75,11 @@ _DESKS = ("spamcop.net", "feedback.smtp.com", "signal-spam.fr", "abusix.org")
 def _complained(signs: Signs) -> Verdict | None:
     """Feedback loops without RFC 5965: Hotmail's, SpamCop's and the like."""
     mail = signs.mail
-    if "x-hmxmroriginalrecipient" in mail.fields or any(
+    if _HOTMAIL in mail.fields or any(
+        _HOTMAIL in source[:5000].lower().decode("latin-1") for source in mail.nested[:1]
+    ):
+        return Verdict(kind="complaint", automatic=True, why="feedback loop")
+    if any(
         f.data is not None and f.claimed_type.startswith(("text/", "message/")) and _ARF_TYPE.search(f.data[:2000])
         for f in mail.files[:5]
     ):
@@ -86,7 +91,8 @@ def _complained(signs: Signs) -> Verdict | None:
     if not (subject or sender):
         return None
     texts = phrases.COMPLAINT_TEXTS.within(signs.text[:4000])
-    if (sender and (subject or texts)) or (subject and texts and (mail.nested or signs.machine)):
+    carried = signs.machine or bool(mail.nested)
+    if (sender and (subject or texts)) or (subject and carried and (texts or mail.text_from_nested)):
         return Verdict(kind="complaint", automatic=True, why="abuse report")
     return None
 

@@ -38,6 +38,8 @@ class Mail(msgspec.Struct, kw_only=True):
     text: str = ""
     html: str | None = None
     text_from_html: bool = False
+    text_from_nested: bool = False
+    """It has no text of its own: the text is that of the mails it carries."""
     files: tuple[File, ...] = ()
     reports: tuple[Report, ...] = ()
     nested: tuple[bytes, ...] = ()
@@ -77,7 +79,8 @@ def _parse(source: bytes) -> Mail:
     body = Body(hint)
     blocks = walk(root, body, root=True)
     text, html, from_html = join(blocks)
-    if not text.strip() and body.nested_texts and not body.reports:
+    from_nested = not text.strip() and bool(body.nested_texts) and not body.reports
+    if from_nested:
         text = "\n\n".join(body.nested_texts)
     unparsed = not _is_mail(fields)
     if not len(fields) and source.strip():
@@ -100,6 +103,7 @@ def _parse(source: bytes) -> Mail:
         text=text,
         html=html,
         text_from_html=from_html,
+        text_from_nested=from_nested,
         files=with_inline(body, html),
         reports=tuple(body.reports),
         nested=tuple(body.nested),

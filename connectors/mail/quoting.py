@@ -187,7 +187,9 @@ def is_device_line(line: str) -> bool:
     text = line.strip(" \t\xa0\u3000<>()[]*_-—–~|.。!")
     if not 4 <= len(text) <= 160:
         return False
-    return words.DEVICE.fullmatch(text) is not None and words.DEVICE_HINT.search(text) is not None
+    if words.DEVICE.fullmatch(text) is None:
+        return False
+    return text.lower().startswith(words.MINE) or words.DEVICE_HINT.search(text) is not None
 
 
 def is_signature_mark(line: str) -> bool:
@@ -211,6 +213,12 @@ _HIDDEN = re.compile(
 def is_rule(line: str) -> bool:
     """A line of dashes or underscores."""
     return len(line) <= 200 and line.lstrip()[:1] in _RULED and _LONG_RULE.match(line) is not None
+
+
+def is_short_rule(line: str) -> bool:
+    """`---` or `____`, under which some write their signature."""
+    text = line.strip()
+    return 2 <= len(text) <= 40 and (not text.strip("_") or text in ("---", "----"))
 
 
 def is_list_footer(line: str) -> bool:

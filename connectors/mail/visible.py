@@ -18,6 +18,9 @@ MAX_JOINED = 4
 """Lines an attribution may be broken into."""
 
 MAX_SIGNATURE = 20
+MAX_FOOT = 6
+"""Lines under a short rule that may be a signature."""
+
 _SPECIAL = re.compile(
     r"[:：﹕|>＞\[#<\d@]|\A\s*[-_=*~—–]|above|Above|ABOVE|oberhalb|über dies|上方|dessus|encima|"
     r"wrote|写道|寫道|schrieb|écrit|escribió|escreveu"
@@ -150,7 +153,7 @@ class _Cutter:
         line = self.lines[at]
         if quoting.is_signature_mark(line) and self.some and self._is_signature(at):
             self.signature = MAX_SIGNATURE
-        elif quoting.is_rule(line) and self.some and self._is_footer(at):
+        elif (quoting.is_rule(line) or quoting.is_short_rule(line)) and self.some and self._is_footer(at):
             self.signature = len(self.lines)
         elif not quoting.is_hidden_mark(line):
             return None
@@ -293,8 +296,12 @@ class _Cutter:
         return True
 
     def _is_footer(self, at: int) -> bool:
-        """A rule with a mailing list's footer under it, at the end."""
-        return any(quoting.is_list_footer(line) for line in self.lines[at + 1 : at + 4])
+        """A rule with a mailing list's footer under it, or with few short lines, at the end."""
+        if any(quoting.is_list_footer(line) for line in self.lines[at + 1 : at + 4]):
+            return True
+        rest = [line for line in self.lines[at + 1 : at + 3 * MAX_FOOT] if line.strip()]
+        few = at + 3 * MAX_FOOT >= len(self.lines) and 0 < len(rest) <= MAX_FOOT
+        return few and quoting.is_short_rule(self.lines[at]) and all(len(line) < 70 for line in rest)
 
 
 # --- help from the HTML

@@ -61,8 +61,8 @@ async def test_many_at_once_make_one(house: House) -> None:
     assert statuses <= {201, 409}
     assert all("Retry-After" in answer.headers for answer in answers if answer.status == 409)
     messages = (await house.get(path)).expect(200)["items"]
-    assert [message["direction"] for message in messages] == ["out", "in"]
-    assert (await house.post(path, {"text": "hi"}, headers=headers)).expect(201)["id"] == messages[0]["id"]
+    assert [message["direction"] for message in messages] == ["in", "out"]
+    assert (await house.post(path, {"text": "hi"}, headers=headers)).expect(201)["id"] == messages[1]["id"]
 
 
 async def cut_off(house: House, idempotency: Idempotency, claim: Claim) -> None:

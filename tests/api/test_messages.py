@@ -71,11 +71,11 @@ async def test_there_and_back(house: House) -> None:
     delivery = (await house.get(f"/deliveries/{made['id']}")).expect(200)
     assert delivery["status"] == "delivered"
 
-    newest = (await house.get(f"{one}/messages?limit=2")).expect(200)
+    newest = (await house.get(f"{one}/messages?order=newest&limit=2")).expect(200)
     assert [item["direction"] for item in newest["items"]] == ["note", "out"]
-    rest = (await house.get(f"{one}/messages", params={"limit": "2", "cursor": newest["next"]})).expect(200)
+    rest = (await house.get(f"{one}/messages", params={"order": "newest", "limit": "2", "cursor": newest["next"]})).expect(200)
     assert [item["direction"] for item in rest["items"]] == ["in"]
-    oldest = (await house.get(f"{one}/messages?order=oldest")).expect(200)["items"]
+    oldest = (await house.get(f"{one}/messages")).expect(200)["items"]
     assert [item["direction"] for item in oldest] == ["in", "out", "note"]
     answered = (await house.get(one)).expect(200)
     assert (answered["unread"], answered["waiting_since"]) == (0, None)
@@ -218,7 +218,7 @@ async def test_deliveries_in_trouble(house: House) -> None:
 
     await until(discarded)
     assert (await house.get(one)).expect(200)["status"] == "failed"
-    (message, _) = (await house.get(f"/conversations/{made['conversation_id']}/messages")).expect(200)["items"]
+    (_, message) = (await house.get(f"/conversations/{made['conversation_id']}/messages")).expect(200)["items"]
     assert message["delivery"]["status"] == "failed"
     (await house.post(f"{one}/retry")).expect(200)
     actions = [e["action"] for e in (await house.get("/audit", params={"target": reply["id"]})).expect(200)["items"]]

@@ -170,6 +170,17 @@ async def test_a_database_of_another_program(path: Path) -> None:
         await SqliteStore(path, SystemClock()).open()
 
 
+async def test_nobody_else_may_read_the_files(path: Path, tmp_path: Path) -> None:
+    store = SqliteStore(path, SystemClock())
+    await store.open()
+    await store.ping()
+    await store.backup_to(tmp_path / "copy.db")
+    files = [*path.parent.glob("omnigate*"), *tmp_path.glob("copy*"), path.parent / "blobs"]
+    assert len(files) >= 8
+    assert [file.name for file in files if file.stat().st_mode & 0o077] == []
+    await store.close()
+
+
 async def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(StoreUnavailable, match="cannot be made"):

@@ -60,8 +60,9 @@ class LocalBlobs(Blobs):
 
     def _open(self) -> None:
         try:
+            self._root.mkdir(mode=0o700, parents=True, exist_ok=True)  # for nobody else's eyes
             incoming = self._root / _INCOMING
-            incoming.mkdir(parents=True, exist_ok=True)
+            incoming.mkdir(exist_ok=True)
             for left in incoming.iterdir():
                 left.unlink(missing_ok=True)
         except OSError as error:

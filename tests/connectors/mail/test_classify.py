@@ -228,6 +228,15 @@ def test_read_receipts_in_prose(subject: str) -> None:
     assert plain(subject, "Your message\n\n  To: a\n  Subject: payment\n\nwas read on Tuesday 10:12.").kind == "receipt"
 
 
+def test_feedback_loop_that_only_returns_the_mail() -> None:
+    found = read(
+        "From: someone@isp.example.com\nTo: support@example.org\nSubject: complaint about message from 192.0.2.1\n"
+        "MIME-Version: 1.0\nContent-Type: multipart/mixed; boundary=B\n\n--B\nContent-Type: message/rfc822\n\n"
+        "X-HmXmrOriginalRecipient: a@example.com\nFrom: support@example.org\nSubject: news\n\nNews\n--B--\n"
+    )
+    assert found.kind == "complaint"
+
+
 def test_feedback_loop_in_prose() -> None:
     found = read(
         "From: staff@hotmail.example.com\nTo: support@example.org\nSubject: complaint about message from 192.0.2.1\n"

@@ -190,6 +190,7 @@ def test_what_follows_a_separator_is_left_out(line: str) -> None:
 DEVICES = [
     "Sent from my iPhone",
     "Sent from my Samsung Galaxy smartphone.",
+    "Sent from my wristwatch",
     "Get Outlook for iOS",
     "Get Outlook for Android<https://aka.ms/example>",
     "Sent from Mail for Windows",
@@ -236,6 +237,13 @@ def test_device_lines_are_left_out(line: str) -> None:
 def test_signature_is_left_out() -> None:
     assert visible(f"{ANSWER}\n\n-- \nA. Customer\n+1 555 0100\n") == ANSWER
     assert visible(f"{ANSWER}\n--\nA. Customer\n") == ANSWER
+
+
+def test_signature_under_a_short_rule() -> None:
+    assert visible(f"{ANSWER}\n\n____\nA. Customer\nExample Corp\n") == ANSWER
+    assert visible(f"{ANSWER}\n\n---\nA. Customer\n") == ANSWER
+    section = "---\n" + "\n".join(f"line {n} of a section" for n in range(10))
+    assert visible(f"{ANSWER}\n\n{section}") == f"{ANSWER}\n\n{section}"
 
 
 def test_signature_between_answer_and_quote() -> None:

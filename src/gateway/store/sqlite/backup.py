@@ -31,6 +31,7 @@ def _copy(source: Path, target: Path) -> None:
     partial = target.with_name(target.name + ".partial")
     partial.unlink(missing_ok=True)
     try:
+        os.close(os.open(partial, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
         origin = sqlite3.connect(source, timeout=10)
         copy = sqlite3.connect(partial)
         try:

@@ -19,6 +19,8 @@ def connect(path: Path, *, write: bool, cache_kib: int, log_pages: int = 4_000) 
     Every commit is synced (synchronous=FULL in WAL: one fsync of the log per commit). Raises StoreUnavailable.
     """
     try:
+        if write:  # for nobody else's eyes; SQLite gives the log the same mode
+            os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
         connection = sqlite3.connect(
             path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False, cached_statements=512
         )
@@ -30,7 +32,7 @@ def connect(path: Path, *, write: bool, cache_kib: int, log_pages: int = 4_000) 
             connection.execute("PRAGMA query_only = ON")
         connection.execute(f"PRAGMA cache_size = -{cache_kib:d}")
         connection.execute("PRAGMA temp_store = MEMORY")
-    except sqlite3.Error as error:
+    except (sqlite3.Error, OSError) as error:
         raise StoreUnavailable(f"{path} cannot be opened: {error}") from error
     return connection
 

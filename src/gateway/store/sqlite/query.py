@@ -220,7 +220,7 @@ def _page_sql(layout: Layout[Any], where: Where, field: Field, *, falling: bool,
 
 def _choose(layout: Layout[Any], where: Where, order: str) -> _Walk | None:
     """The index to walk, or None to leave it to SQLite (which then looks up and sorts)."""
-    best: tuple[tuple[int, int], _Walk] | None = None
+    best: tuple[tuple[int, int, int], _Walk] | None = None
     for index in layout.collection.indexes:
         if order == "id":
             fields = index
@@ -235,7 +235,7 @@ def _choose(layout: Layout[Any], where: Where, order: str) -> _Walk | None:
         if not 0 < walks <= _MOST_WALKS:
             continue
         weight = sum(_weight(layout, where, name) for name in fields)
-        rank = (weight, -walks)
+        rank = (weight, sum(name in where for name in fields), -walks)
         if weight + (order != "id") > 0 and (best is None or rank > best[0]):
             combinations = list(product(*(values for values in choices if values is not None)))
             best = rank, _Walk(index_name(layout, index), fields, combinations)

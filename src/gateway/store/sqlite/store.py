@@ -27,7 +27,8 @@ from gateway.store.sqlite.writer import Writer
 D = TypeVar("D", bound=Document)
 T = TypeVar("T")
 
-_WRITER_CACHE_KIB = 65_536
+_WRITER_CACHE_KIB = 32_768
+_INDEXER_CACHE_KIB = 16_384
 _CHECKPOINT_CACHE_KIB = 1_024
 _WRITE_LIMIT = 2_000
 _READ_LIMIT = 10_000
@@ -108,7 +109,7 @@ class SqliteStore(Store):
             opened.append(connect(self.path, write=True, cache_kib=_WRITER_CACHE_KIB, log_pages=LOG_PAGES))
             migrations.migrate(opened[0], self.path)
             leases.expire_all(opened[0])
-            opened.append(connect(search.beside(self.path), write=True, cache_kib=_WRITER_CACHE_KIB))
+            opened.append(connect(search.beside(self.path), write=True, cache_kib=_INDEXER_CACHE_KIB))
             search.migrate(opened[1], search.beside(self.path))
         except BaseException as error:
             for connection in opened:
