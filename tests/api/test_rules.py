@@ -107,3 +107,11 @@ async def test_two_admins_publish_at_once(house: House) -> None:
     versions = (await house.get("/rules/versions?limit=200")).expect(200)["items"]
     numbers = [version["version"] for version in versions]
     assert numbers == list(range(len(numbers), 0, -1))
+
+
+async def test_one_text_can_be_sent_as_json(house: House) -> None:
+    text = "rules: [{id: all, when: {always: true}, then: {queue: support}}]"
+    assert (await house.post("/rules/check", {"text": text})).expect(200)["ok"] is True
+    both = {"text": text, "files": [{"name": "a.yaml", "text": text}]}
+    for body in ({}, both):
+        assert (await house.post("/rules/check", body)).problem(422)["errors"][0]["path"] == "files"

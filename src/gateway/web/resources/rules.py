@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta
 
-from gateway.errors import NotFound
+from gateway.errors import NotFound, Problem, Refused
 from gateway.model.decision import RuleSetVersion
 from gateway.routing.problem import RuleProblem
 from gateway.web.fields import Body, Line, Listing, Paging, Query, View
@@ -29,9 +29,10 @@ class RuleFile(Body, frozen=True, kw_only=True):
 
 
 class RuleFiles(Body, frozen=True, kw_only=True):
-    """Files in the order they count; or the YAML text alone as the body, with the media type application/yaml."""
+    """`files`, in the order they count, or one file's `text`; or the YAML alone as the body (application/yaml)."""
 
-    files: Annotated[tuple[RuleFile, ...], Meta(min_length=1, max_length=100)]
+    files: Annotated[tuple[RuleFile, ...], Meta(max_length=100)] = ()
+    text: FileText | None = None
 
 
 class PublishQuery(Query, frozen=True, kw_only=True):
@@ -86,10 +87,14 @@ class RuleSetView(VersionView, frozen=True, kw_only=True):
 
 
 def one_file(text: str) -> RuleFiles:
-    return RuleFiles(files=(RuleFile(name=ONE_FILE, text=text),))
+    return RuleFiles(text=text)
 
 
 def files_of(body: RuleFiles) -> list[tuple[str, str]]:
+    if bool(body.files) == (body.text is not None):
+        raise Refused(Problem("files", "send either files or one text"))
+    if body.text is not None:
+        return [(ONE_FILE, body.text)]
     return [(file.name, file.text) for file in body.files]
 
 
