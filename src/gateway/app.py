@@ -20,6 +20,7 @@ from pathlib import Path
 import structlog
 
 from gateway.connector import Capabilities
+from gateway.errors import StoreError
 from gateway.model.access import SYSTEM
 from gateway.model.document import Clock, IdSource, SystemClock, token
 from gateway.model.event import Event
@@ -257,6 +258,13 @@ class Gateway:
 
         await feed.each(handle, directory.load)
 
+    async def _revoke(self, access: Access, token_id: str) -> None:
+        """A store that is down must not spoil the stop: the token ends by itself."""
+        try:
+            await access.revoke_token(SYSTEM, token_id)
+        except StoreError as error:
+            log.warning("local_token.kept", reason=str(error))
+
     async def _leave_address(self, stack: AsyncExitStack, data: Path, access: Access) -> None:
         """`run.json`: lets the command line on this machine reach this process, as an admin."""
         made, self.local_token = await access.create_token(
@@ -265,7 +273,7 @@ class Gateway:
             role="admin",
             expires_at=self.clock.now() + LOCAL_TOKEN_LIFE,
         )
-        stack.push_async_callback(access.revoke_token, SYSTEM, made.id)
+        stack.push_async_callback(self._revoke, access, made.id)
         if not self._connectors:
             return
         path = data / "run.json"

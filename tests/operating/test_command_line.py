@@ -9,9 +9,11 @@ import subprocess
 import sys
 import time
 import urllib.request
+import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -90,7 +92,7 @@ def test_the_first_start_prints_a_password_once(tmp_path: Path) -> None:
 
 def test_people_and_inboxes_with_and_without_a_running_gateway(tmp_path: Path) -> None:
     data = tmp_path / "data"
-    word = {"OMNIGATE_NEW_PASSWORD": "a password of length"}
+    word: dict[str, Any] = {"OMNIGATE_NEW_PASSWORD": "a password of length"}
     omnigate(data, "user", "add", "kim@example.org", "--name", "Kim", "--skills", "tax, cards", **word)
     with running(data):
         omnigate(data, "user", "add", "lee@example.org", "--name", "Lee", "--role", "supervisor", **word)
@@ -125,6 +127,38 @@ def test_rules_from_files_to_versions_and_back(tmp_path: Path) -> None:
         assert "version 3 is in force" in omnigate(data, "rules", "rollback", "1")
         file.write_text(file.read_text().replace("support", "nowhere"))
         assert "nowhere" in omnigate(data, "rules", "apply", str(rules), code=2)
+
+
+def test_a_contact_is_exported_and_erased(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    with running(data):
+        found = json.loads((data / "run.json").read_text())
+        inbox = omnigate(data, "inbox", "add", "api", "shop")
+        id, token = inbox.split("has the id ")[1].split()[0], inbox.strip().split()[-1]
+        written = _post(
+            f"{found['url']}/api/v1/inboxes/{id}/messages", token, {"external_id": "1", "sender": {"id": "c"}}
+        )
+        answer = _get(f"{found['url']}/api/v1/conversations/{written['conversation_id']}", found["token"])
+        contact = answer["contact_id"]
+        omnigate(data, "contact", "export", contact, "--to", str(tmp_path / "person.zip"))
+        assert "contact.json" in zipfile.ZipFile(tmp_path / "person.zip").namelist()
+        assert "add --yes" in omnigate(data, "contact", "erase", contact, code=1)
+        assert "erased" in omnigate(data, "contact", "erase", contact, "--yes")
+        assert _get(f"{found['url']}/api/v1/contacts/{contact}", found["token"])["erased_at"]
+
+
+def _post(url: str, token: str, body: dict[str, Any]) -> Any:
+    headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
+    return _answer(urllib.request.Request(url, json.dumps({**body, "text": "x"}).encode(), headers))
+
+
+def _get(url: str, token: str) -> Any:
+    return _answer(urllib.request.Request(url, headers={"Authorization": f"Bearer {token}"}))
+
+
+def _answer(request: urllib.request.Request) -> Any:
+    with urllib.request.urlopen(request, timeout=10) as answer:
+        return json.loads(answer.read())
 
 
 def test_a_bad_rule_file_is_told_with_its_place(tmp_path: Path) -> None:

@@ -31,12 +31,17 @@ class Api:
         self._base = base
 
     async def call(self, method: str, path: str, body: Any = None, **query: Any) -> Any:
-        """The decoded answer; raises Refused for 400, 409 and 422, Denied for 401 and 403, GatewayError else."""
+        """The decoded answer; raises Refused for 400, 404, 409 and 422, Denied for 401 and 403, GatewayError else."""
+        content = await self.download(method, path, body, **query)
+        return json.loads(content) if content else None
+
+    async def download(self, method: str, path: str, body: Any = None, **query: Any) -> bytes:
+        """The answer as it came; raises as `call` does."""
         wanted = {key: str(value) for key, value in query.items() if value is not None}
         async with self._session.request(method, f"{self._base}/api/v1{path}", json=body, params=wanted) as answer:
             content = await answer.read()
             if answer.status < 300:
-                return json.loads(content) if content else None
+                return content
             raise _error(answer.status, content)
 
     async def each(self, path: str, **query: Any) -> AsyncIterator[dict[str, Any]]:

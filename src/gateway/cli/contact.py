@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +14,10 @@ def add(commands: Any) -> None:
     contact = commands.add_parser(
         "contact",
         help="export or erase what is kept about a person",
-        epilog="example: omnigate contact export 0192… --to person.json",
+        epilog="example: omnigate contact export 0192… --to person.zip",
     )
     actions = contact.add_subparsers(dest="action", required=True, metavar="ACTION")
-    export = actions.add_parser("export", help="write all that is kept about a contact to a file")
+    export = actions.add_parser("export", help="write all that is kept about a contact to a zip file")
     export.add_argument("id")
     export.add_argument("--to", required=True, type=Path, metavar="FILE")
     export.set_defaults(run=with_api(export_contact))
@@ -31,8 +30,7 @@ def add(commands: Any) -> None:
 
 
 async def export_contact(arguments: argparse.Namespace, api: Api) -> int:
-    found = await api.call("POST", f"/contacts/{arguments.id}/export")
-    arguments.to.write_text(json.dumps(found, ensure_ascii=False, indent=2), "utf-8")
+    arguments.to.write_bytes(await api.download("POST", f"/contacts/{arguments.id}/export"))
     print(f"written to {arguments.to}")
     return 0
 
