@@ -31,6 +31,7 @@ _SPECIAL = re.compile(r'[",;:<>()\\\[]')
 _BARE = re.compile(r"[^\s<>\"(),;:\[\]\\@]{1,64}@[^\s<>\"(),;:\\@]{1,255}")
 _ATOMS = rb"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]+@[A-Za-z0-9.-]+"
 _SIMPLE = re.compile(rb"\s*(?:\"?([A-Za-z0-9 ._-]*?)\"?\s*<(" + _ATOMS + rb")>|(" + _ATOMS + rb"))\s*")
+_QUOTED_LOCAL = re.compile(r"\"[^\"<>\\]{1,64}\"@[^\s<>\"(),;:\\@]{1,255}")
 _MARKS = re.compile(r"[<>\"\\]")
 _SPACE = re.compile(r"\s+")
 
@@ -174,6 +175,8 @@ def _add(out: list[Address], words: list[str], comments: list[str], bracketed: s
             bare = _BARE.search(joined)
             if bare:
                 address, name = bare[0], _name(bracketed)
+    elif _QUOTED_LOCAL.fullmatch(joined):
+        address, name = joined, ""
     else:
         bare = _BARE.search(joined) if "@" in joined else None
         if bare:

@@ -61,10 +61,10 @@ def _reported(mail: Mail, signs: Signs) -> Verdict | None:
 
 def _delivery_verdict(found: report.Delivery | None) -> Verdict:
     if found is None or found.outcome in ("failed", "unknown"):
-        return Verdict(kind="bounce", automatic=True, why="delivery status")
+        return Verdict(kind="bounce", automatic=True, why="delivery status", delivery=found)
     if found.outcome == "delayed":
-        return Verdict(kind="bounce", automatic=True, delayed=True, why="delivery is delayed")
-    return Verdict(kind="receipt", automatic=True, why=f"delivery status: {found.outcome}")
+        return Verdict(kind="bounce", automatic=True, delayed=True, why="delivery is delayed", delivery=found)
+    return Verdict(kind="receipt", automatic=True, why=f"delivery status: {found.outcome}", delivery=found)
 
 
 _HOTMAIL = "x-hmxmroriginalrecipient"

@@ -174,13 +174,13 @@ def _status(mail: Mail, verdict: Verdict, about: str) -> StatusUpdate | None:
     if verdict.kind not in ("bounce", "receipt") or verdict.delayed or not about:
         return None
     if verdict.kind == "receipt":
-        found = report.delivery(mail)
+        found = verdict.delivery
         if found is not None:
             return StatusUpdate(
                 status="delivered" if found.outcome == "delivered" else "sent", provider_id=about, code=found.code
             )
         return StatusUpdate(status="read", provider_id=about) if _was_displayed(mail) else None
-    found = report.delivery(mail) or report.prose(mail.text)
+    found = verdict.delivery or report.prose(mail.text)
     reason = found.reason
     if found.recipient and found.recipient not in reason:
         reason = f"{found.recipient}: {reason}" if reason else found.recipient

@@ -161,9 +161,12 @@ DEVICE_HINT = re.compile(
 )
 
 MINE = (
-    "sent from my ", "sent from a ", "发自我的", "發自我的", "来自我的", "來自我的", "从我的", "從我的", "envoyé de mon", "von meinem",
-    "von meiner", "enviado desde mi", "enviado do meu", "inviato dal mio", "verstuurd vanaf mijn", "verzonden vanaf mijn",
-    "skickat från min", "sendt fra min", "wysłane z mojego", "отправлено с моего", "отправлено из моего", "私の", "나의", "내 ",
+    "sent from my ", "sent from a ", "发自我的", "發自我的", "来自我的", "來自我的", "从我的", "從我的",
+    "envoyé de mon", "von meinem",
+    "von meiner", "enviado desde mi", "enviado do meu", "inviato dal mio", "verstuurd vanaf mijn",
+    "verzonden vanaf mijn",
+    "skickat från min", "sendt fra min", "wysłane z mojego", "отправлено с моего", "отправлено из моего", "私の",
+    "나의", "내 ",
 )  # fmt: skip
 """Beginnings of a device line that need no known device after them."""
 

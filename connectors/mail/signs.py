@@ -9,6 +9,7 @@ import msgspec
 from connectors.mail import phrases
 from connectors.mail.mime import Mail
 from connectors.mail.phrases import fold
+from connectors.mail.report import Delivery
 from gateway.model.message import MessageKind
 
 SAMPLE = 8000
@@ -49,6 +50,8 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     bulk: bool = False
     delayed: bool = False
     why: str = ""
+    delivery: Delivery | None = None
+    """What a delivery report says, where the mail is one."""
 
 
 class Signs:

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import lru_cache
+from itertools import chain
 
 from connectors.mail import parameter, transfer
 from connectors.mail.encoded_word import decode_header
@@ -20,11 +21,17 @@ _GUESSED = 200_000
 
 _BLOCK_END = re.compile(rb"\n\r?\n|\r\r\n\r\r\n")
 _FIELD = re.compile(rb"([!-9;-~]{1,256})[ \t]*:[ \t]*(.*(?:\n[ \t].*)*)(?:\n|\Z)")
+_ALL_FIELDS = re.compile(rb"([!-9;-~]{1,256})([ \t]*:[ \t]*)(.*(?:\n[ \t].*)*)(\n|\Z)")
 _NAME = re.compile(rb"[!-9;-~]{1,256}[ \t]*:")
 _DELIMITER_END = re.compile(rb"(--)?[ \t]*(?:\r*\n|\r(?!\n)|\Z)")
 _LINE = re.compile(rb"[^\n]*(?:\n|\Z)")
 _GUESS = re.compile(rb"(?:^|\n)--([^\r\n]{1,200}?)[ \t]*\r?\n(?=[ \t]*\r?\n|Content-|content-|CONTENT-)")
 _LEADING = re.compile(rb"(?:[ \t]*\r?\n)+|\xef\xbb\xbf")
+
+
+@lru_cache(maxsize=2048)
+def _key(name: bytes) -> str:
+    return name.decode("latin-1").lower()
 
 
 class Fields:
@@ -38,9 +45,21 @@ class Fields:
         self.malformed = False
 
     def add(self, name: bytes, value: bytes) -> None:
-        key = name.decode("latin-1").lower()
+        key = _key(name)
         self._values.setdefault(key, []).append(value)
         self.order.append(key)
+
+    def add_all(self, found: list[tuple[bytes, bytes, bytes, bytes]]) -> None:
+        """Fields as `_ALL_FIELDS` finds them."""
+        values = self._values
+        for name, _, value, _ in found:
+            key = _key(name)
+            known = values.get(key)
+            if known is None:
+                values[key] = [value]
+            else:
+                known.append(value)
+            self.order.append(key)
 
     def extend(self, value: bytes) -> None:
         """A line that belongs to the field before it."""
@@ -82,7 +101,7 @@ class Budget:
     exceeded: bool = False
 
 
-@dataclass
+@dataclass(slots=True)
 class Part:
     """A node. `source[start:end]` is its body as encoded; multiparts have children, messages one child."""
 
@@ -100,23 +119,34 @@ class Part:
     unread: bool = False
     """A multipart or message that was not divided: past a bound, or without a delimiter."""
 
-    @cached_property
-    def encoding(self) -> str:
-        return transfer.encoding_of(self.fields.raw("content-transfer-encoding"))
+    _encoding: str | None = None
+    _disposition: tuple[str, dict[str, str]] | None = None
+    _decoded: transfer.Decoded | None = None
 
-    @cached_property
+    @property
+    def encoding(self) -> str:
+        """The transfer encoding, empty where the body stands as it is."""
+        if self._encoding is None:
+            self._encoding = transfer.encoding_of(self.fields.raw("content-transfer-encoding"))
+        return self._encoding
+
+    @property
     def disposition(self) -> tuple[str, dict[str, str]]:
-        raw = self.fields.raw("content-disposition")
-        return ("", {}) if raw is None else parameter.parse(raw)
+        if self._disposition is None:
+            raw = self.fields.raw("content-disposition")
+            self._disposition = ("", {}) if raw is None else parameter.parse(raw)
+        return self._disposition
 
     @property
     def body(self) -> bytes:
         """The body as encoded."""
         return self.source[self.start : self.end]
 
-    @cached_property
+    @property
     def decoded(self) -> transfer.Decoded:
-        return transfer.decode(self.body, self.encoding)
+        if self._decoded is None:
+            self._decoded = transfer.decode(self.body, self.encoding)
+        return self._decoded
 
 
 def parse_tree(source: bytes) -> Part:
@@ -139,6 +169,10 @@ def parse_fields(source: bytes, start: int, end: int) -> tuple[Fields, int]:
         return fields, start + 2
     block_end = _BLOCK_END.search(source, start, end)
     stop, body = (block_end.start() + 1, block_end.end()) if block_end else (end, end)
+    found = _ALL_FIELDS.findall(source, start, stop)
+    if len(found) <= MAX_FIELDS and sum(map(len, chain.from_iterable(found))) == stop - start:  # each line was one
+        fields.add_all(found)
+        return fields, body
     at = start
     while at < stop and len(fields) < MAX_FIELDS:
         match = _FIELD.match(source, at, stop)

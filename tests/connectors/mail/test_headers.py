@@ -135,6 +135,7 @@ ADDRESSES = {
     b"a@b.example (Jane)": [("Jane", "a@b.example")],
     b"Group: a@b.example, c@d.example;, e@f.example": [("", "a@b.example"), ("", "c@d.example"), ("", "e@f.example")],
     b"undisclosed-recipients:;": [],
+    b'"jane doe"@b.example': [("", '"jane doe"@b.example')],
     b"a@b.example; c@d.example": [("", "a@b.example"), ("", "c@d.example")],
     b"<@x.example,@y.example:a@b.example>": [("", "a@b.example")],
     b"a@b.example <a@b.example>": [("a@b.example", "a@b.example")],
