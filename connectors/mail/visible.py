@@ -14,6 +14,9 @@ from connectors.mail.quote_words import QUOTE_CONTAINER
 from gateway.content.text import html_to_text
 
 MAX_TEXT = 500_000
+MAX_LINES = 20_000
+"""Lines that are looked at; a quote that only begins behind them stays."""
+
 MAX_JOINED = 4
 """Lines an attribution may be broken into."""
 
@@ -90,7 +93,7 @@ class _Cutter:
 
     def run(self) -> list[str]:
         at = 0
-        while at < len(self.lines):
+        while at < min(len(self.lines), MAX_LINES):
             line = self.lines[at]
             if _SPECIAL.search(line) is None:
                 self._own(line)
@@ -109,6 +112,9 @@ class _Cutter:
                 return step
             else:
                 at = step
+        if at < len(self.lines):
+            self.kept.extend(self.lines[at:])
+            return self.kept
         return self._done(False)
 
     def _own(self, line: str) -> None:

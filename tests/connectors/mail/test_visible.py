@@ -352,6 +352,12 @@ def test_the_html_shows_where_the_quote_begins(html: str) -> None:
     assert visible(text, page) == "That did it."
 
 
+def test_very_long_texts_are_looked_at_in_part() -> None:
+    text = "a:\n" * 30_000 + "the end"
+    assert visible(text) == text
+    assert visible(f"{ANSWER}\n\n{ATTRIBUTIONS['en gmail']}\n{'> q' * 10}\n" + "> more\n" * 30_000).startswith(ANSWER)
+
+
 LINES = st.sampled_from(
     [ANSWER, QUOTE, "", "-- ", "--", "On 5 Mar 2024, X <x@example.org> wrote:", "From: a@example.org", "Sent: today", "To: b", "Subject: c",
      "-----Original Message-----", "---------- Forwarded message ----------", "Sent from my iPhone", "> x", "_" * 40, "发件人：a", "于2024年3月5日写道："]
