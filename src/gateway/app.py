@@ -57,7 +57,7 @@ from gateway.web.server import serve
 
 log = structlog.get_logger("app")
 
-BUSY_INTAKE = 64
+BUSY_INTAKE = 16
 """Messages waiting from which on background work gives way."""
 
 LOCAL_TOKEN_LIFE = timedelta(days=400)

@@ -455,3 +455,15 @@ async def test_count_stops_at_its_limit(store: Store) -> None:
 
 async def test_ping(store: Store) -> None:
     await store.ping()
+
+
+async def test_what_a_batch_adds_or_changes_it_can_also_delete(store: Store) -> None:
+    kept = queue("kept")
+    first = Batch()
+    stored = first.insert(QUEUES, kept)
+    await store.commit(first)
+    second = Batch()
+    second.delete(QUEUES, second.put(QUEUES, stored))
+    second.delete(QUEUES, second.insert(QUEUES, queue("never")))
+    await store.commit(second)
+    assert (await store.find(QUEUES)).items == []

@@ -43,7 +43,8 @@ class SystemClock:
     """The machine's clock."""
 
     def now(self) -> datetime:
-        return to_ms(datetime.now(UTC))
+        moment = datetime.now(UTC)
+        return moment.replace(microsecond=moment.microsecond // 1000 * 1000)
 
 
 def uuid7_at(unix_ms: int, random: int) -> str:

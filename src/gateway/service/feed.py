@@ -33,14 +33,21 @@ _encode = msgspec.json.Encoder().encode
 
 
 class Entry:
-    """An event in the feed. `json`: its wire form `{"cursor", "type", "at", …}`, without what it has no value for."""
+    """An event in the feed; `json` is its wire form `{"cursor", "type", "at", …}`, without what it has no value for."""
 
-    __slots__ = ("cursor", "event", "json")
+    __slots__ = ("_json", "cursor", "event")
 
     def __init__(self, cursor: str, event: Event) -> None:
         self.cursor = cursor
         self.event = event
-        self.json = b'{"cursor":' + _encode(cursor) + b"," + _encode(event)[1:]
+        self._json: bytes | None = None
+
+    @property
+    def json(self) -> bytes:
+        """Made when the first reader asks, once for all of them."""
+        if self._json is None:
+            self._json = b'{"cursor":' + _encode(self.cursor) + b"," + _encode(self.event)[1:]
+        return self._json
 
 
 Listener = Callable[[Sequence[Entry]], None]

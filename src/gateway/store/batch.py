@@ -68,8 +68,14 @@ class Batch:
         return stored
 
     def delete(self, collection: Collection[D], doc: D) -> None:
-        """Remove the document at `doc.version`."""
-        self.writes[collection.name, doc.id] = Write("delete", collection, doc.id, None, doc.version)
+        """Remove the document at `doc.version`; one that this batch was to add is not added."""
+        key = (collection.name, doc.id)
+        earlier = self.writes.get(key)
+        if earlier is not None and earlier.op == "insert":
+            self.writes[key] = Write("check", collection, doc.id, None, 0)
+        else:
+            expect = earlier.expect if earlier is not None and earlier.op == "put" else doc.version
+            self.writes[key] = Write("delete", collection, doc.id, None, expect)
 
     def check(self, collection: Collection[Any], id: str, version: int) -> None:
         """The commit raises Conflict unless the document is at `version` (0: absent)."""

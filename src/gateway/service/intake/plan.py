@@ -418,17 +418,13 @@ def _updated(contact: Contact, arrival: Arrival) -> Contact:
     """The contact with what the message says of them that is new; what an agent wrote down is not overwritten."""
     sender = arrival.inbound.sender
     attributes = contact.attributes
-    if any(attributes.get(key) != value for key, value in sender.attributes.items()):
-        attributes = {**attributes, **sender.attributes}
-    changed = replace(
-        contact,
-        name=contact.name or sender.name,
-        email=contact.email or sender.email,
-        phone=contact.phone or sender.phone,
-        language=contact.language or sender.language,
-        attributes=attributes,
-    )
-    return contact if changed == contact else replace(changed, updated_at=arrival.at)
+    new: dict[str, Any] = {}
+    if sender.attributes and any(attributes.get(key) != value for key, value in sender.attributes.items()):
+        new["attributes"] = {**attributes, **sender.attributes}
+    for name in ("name", "email", "phone", "language"):
+        if not getattr(contact, name) and (told := getattr(sender, name)):
+            new[name] = told
+    return replace(contact, **new, updated_at=arrival.at) if new else contact
 
 
 def _thread_subject(arrival: Arrival) -> dict[str, Any]:

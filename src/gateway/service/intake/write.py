@@ -8,7 +8,7 @@ from datetime import datetime
 from msgspec.structs import replace
 
 from gateway.connector import Capabilities
-from gateway.model.conversation import ThreadRef
+from gateway.model.conversation import Conversation, ThreadRef
 from gateway.model.event import Event
 from gateway.model.team import AgentState
 from gateway.service.happenings import conversation_created, conversation_updated, message_created
@@ -34,9 +34,9 @@ def write(
     message = batch.insert(MESSAGES, plan.message)
     if created:
         batch.emit(conversation_created(conversation, at))
-    elif before is not None and plan.event is not None:
+    elif before is not None and plan.event is not None and not _only_counted(before, conversation):
         updated = conversation_updated(before, conversation, at)
-        if updated is not None and not _only_counts(updated):
+        if updated is not None:
             batch.emit(updated)
     batch.emit(message_created(message, conversation))
     for key in plan.thread_keys:
@@ -59,12 +59,19 @@ def write(
     return states
 
 
-_COUNTS = frozenset({"unread", "last_message_at", "last_message_preview", "waiting_since"})
-
-
-def _only_counts(event: Event) -> bool:
-    """A message in a running conversation: its own event says as much."""
-    return event.data.keys() <= _COUNTS
+def _only_counted(before: Conversation, after: Conversation) -> bool:
+    """One more message in a running conversation and nothing else: the message's own event says as much."""
+    return (
+        before.status == after.status
+        and before.queue_id == after.queue_id
+        and before.assignee_id == after.assignee_id
+        and before.queued_at == after.queued_at
+        and before.snoozed_until == after.snoozed_until
+        and before.priority == after.priority
+        and before.tags == after.tags
+        and before.language == after.language
+        and before.contact_id == after.contact_id
+    )
 
 
 def _people(batch: Batch, plan: Plan) -> Situation:
