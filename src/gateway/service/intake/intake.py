@@ -37,6 +37,9 @@ log = structlog.get_logger("intake")
 ATTEMPTS = 6
 """How often one message is decided anew when other writers keep getting ahead."""
 
+GATHERING_TURNS = 3
+"""Turns of the loop from a readable socket to a message that waits: read, handle, hand over."""
+
 
 @dataclass(slots=True)
 class Prepared:
@@ -79,7 +82,8 @@ class Intake:
         self._max_batch = max_batch
         self._max_pending = max_pending
         self._pending: list[Arrival] = []
-        self._arrived = asyncio.Event()
+        self._news = asyncio.Event()
+        self._under_way = 0
         self._room = asyncio.Condition()
         self._held = 0
         self._states: dict[str, AgentState] = {}
@@ -109,7 +113,7 @@ class Intake:
             ]
             faults.reach("intake.prepare.after")
             self._pending.extend(arrivals)
-            self._arrived.set()
+            self._news.set()
             if len(arrivals) == 1:
                 return [await arrivals[0].done]
             return list(await asyncio.gather(*(arrival.done for arrival in arrivals)))
@@ -130,15 +134,25 @@ class Intake:
             async with asyncio.TaskGroup() as group:
                 while True:
                     await self._ahead.acquire()
-                    await self._arrived.wait()
+                    await self._worth_a_commit()
                     taken, self._pending = self._pending[: self._max_batch], self._pending[self._max_batch :]
-                    if not self._pending:
-                        self._arrived.clear()
+                    self._under_way += len(taken)
                     prepared = await self._prepare(taken)
                     group.create_task(self._finish(prepared, taken))
         finally:
             for arrival in self._pending:
                 arrival.done.cancel()
+
+    async def _worth_a_commit(self) -> None:
+        """Wait for messages. While a commit is under way, wait for about as many as it has, or for its end: a batch
+        taken sooner would be small, and the next one would have to wait for it. Costs no message any time, since two
+        commits are never made at once."""
+        while not self._pending or (self._under_way and len(self._pending) < self._under_way):
+            self._news.clear()
+            await self._news.wait()
+        if not self._under_way:
+            for _ in range(GATHERING_TURNS):  # those whose requests have arrived already come along
+                await asyncio.sleep(0)
 
     # the bounded queue
 
@@ -229,6 +243,8 @@ class Intake:
             for arrival in arrivals:
                 _fail(arrival, error)
         finally:
+            self._under_way -= len(arrivals)
+            self._news.set()
             self._ahead.release()
 
     async def _commit(self, prepared: Prepared) -> bool:
