@@ -82,9 +82,9 @@ async def follow(store: MongoStore, head: str, seen: list[str]) -> None:
 
 
 @pytest.mark.timeout(90)
-@pytest.mark.parametrize("driver", ["pymongo", "motor"])
-async def test_primaries_killed_under_load(three_members: mongod.ReplicaSet, driver: Any) -> None:
-    """Two primaries in a row. Nobody sees an error; what was committed is there once, and in the feed once, for who
+@pytest.mark.parametrize(("driver", "kills"), [("pymongo", 2), ("motor", 1)])
+async def test_primaries_killed_under_load(three_members: mongod.ReplicaSet, driver: Any, kills: int) -> None:
+    """One after the other. Nobody sees an error; what was committed is there once, and in the feed once, for who
     followed all the time and for who comes later."""
     store = MongoStore(mongod.database_url(three_members.url, "failover"), SystemClock(), driver=driver)
     await store.open()
@@ -96,7 +96,7 @@ async def test_primaries_killed_under_load(three_members: mongod.ReplicaSet, dri
             writers = [tasks.create_task(write(store, told, stop)) for _ in range(12)]
             await asyncio.sleep(0.7)
             before = 0
-            for _ in range(2):
+            for _ in range(kills):
                 assert len(told.done) > before, "nothing was written between"
                 before = len(told.done)
                 primary = await asyncio.to_thread(three_members.wait_for_primary)
@@ -129,53 +129,158 @@ async def test_primaries_killed_under_load(three_members: mongod.ReplicaSet, dri
 
 
 class Line:
-    """A TCP line to the server that can be cut around a command."""
+    """A TCP line to the server that breaks around a command."""
 
     def __init__(self, port: int) -> None:
         self._port = port
         self.address = ""
-        self.cut: Callable[[bytes], str | None] = lambda data: None
-        """Told what the client sends: "before" or "after" the server got it, the line breaks; None: it holds."""
-        self.broken = asyncio.Event()
-        self.happening: Callable[[], None] = lambda: None
+        self.breaks: Callable[[bytes], str | None] = lambda data: None
+        """Asked with what the client sends: "before" or "after" the server got it, the line breaks; None: it holds."""
+        self.meanwhile: Callable[[], None] = lambda: None
         """Called when the line breaks."""
 
     @contextlib.asynccontextmanager
     async def open(self) -> AsyncIterator[None]:
         server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
-        self.address = "127.0.0.1:{}".format(server.sockets[0].getsockname()[1])
+        self.address = f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
         async with server:
             yield
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         up_reader, up_writer = await asyncio.open_connection("127.0.0.1", self._port)
-        silent = False
-
-        async def down() -> None:
-            while data := await up_reader.read(65536):
-                if silent:
-                    return
-                writer.write(data)
-                await writer.drain()
-
-        async def up() -> None:
-            nonlocal silent
-            while data := await reader.read(65536):
-                when = self.cut(data)
-                silent = when is not None
-                if when != "before":
-                    up_writer.write(data)
-                    await up_writer.drain()
-                if silent:
-                    if when == "after":
-                        await asyncio.sleep(0.3)  # the server does what it was told
-                    await asyncio.to_thread(self.happening)
-                    self.broken.set()
-                    return
-
-        with contextlib.suppress(OSError, asyncio.CancelledError):
-            await asyncio.wait([asyncio.ensure_future(down()), asyncio.ensure_future(up())], return_when="FIRST_COMPLETED")  # noqa: TID251
+        with contextlib.suppress(OSError):
+            async with asyncio.TaskGroup() as tasks:
+                answers = tasks.create_task(self._answers(up_reader, writer))
+                await self._questions(reader, up_writer, answers)
         for end in (writer, up_writer):
             end.close()
             with contextlib.suppress(OSError):
                 await end.wait_closed()
+
+    async def _answers(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(OSError):
+            while data := await reader.read(65536):
+                writer.write(data)
+                await writer.drain()
+        writer.close()
+
+    async def _questions(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, answers: asyncio.Task[None]
+    ) -> None:
+        try:
+            while data := await reader.read(65536):
+                when = self.breaks(data)
+                if when is not None:
+                    answers.cancel()
+                if when != "before":
+                    writer.write(data)
+                    await writer.drain()
+                if when is not None:
+                    await asyncio.sleep(0.2)  # the server does what it was told
+                    await asyncio.to_thread(self.meanwhile)
+                    return
+        finally:
+            answers.cancel()
+
+
+@pytest.fixture
+async def line(mongodb_server: str) -> AsyncIterator[Line]:
+    with MongoClient[dict[str, Any]](mongodb_server) as client:
+        port = client.primary[1] if client.primary else client.admin.command("hello")["me"].split(":")[1]
+    line = Line(int(port))
+    async with line.open():
+        yield line
+
+
+async def through(line: Line, patience: float = 20) -> MongoStore:
+    store = MongoStore(
+        f"mongodb://{line.address}/og_{new_id()}?directConnection=true", SystemClock(), patience=patience
+    )
+    await store.open()
+    return store
+
+
+async def end(store: MongoStore) -> None:
+    await store._parts.client.drop_database(store._parts.database.name)
+    await store.close()
+
+
+def commits(times: int, when: str) -> tuple[Callable[[bytes], str | None], list[float]]:
+    """Breaks the line at the first so many commits."""
+    broken: list[float] = []
+
+    def breaks(data: bytes) -> str | None:
+        if b"commitTransaction" not in data or len(broken) >= times:
+            return None
+        broken.append(time.monotonic())
+        return when
+
+    return breaks, broken
+
+
+@pytest.mark.parametrize("driver_retries", [1, 3])
+@pytest.mark.parametrize("when", ["before", "after", "gone"])
+async def test_an_answer_lost_in_the_commit(line: Line, mongodb_server: str, when: str, driver_retries: int) -> None:
+    """The line breaks before the commit reaches the server, after, or before and the server gives the transaction up.
+    However often: the commit is made, once."""
+    store = await through(line)
+    try:
+        head = await store.head()
+        line.breaks, broken = commits(driver_retries, "after" if when == "after" else "before")
+        if when == "gone":
+            line.meanwhile = lambda: _kill_sessions(mongodb_server)
+        batch = Batch()
+        doc = batch.insert(QUEUES, queue("kept"))
+        batch.emit(event("kept"))
+        await store.commit(batch)
+        assert len(broken) == driver_retries
+        batch = Batch()
+        batch.put(QUEUES, doc)
+        batch.emit(event("next"))
+        await store.commit(batch)
+        seen: list[str] = []
+        feed = store.follow(head)
+        while "next" not in seen:
+            seen += [item.event.type for item in await anext(feed)]
+        assert seen == ["kept", "next"]
+    finally:
+        await end(store)
+
+
+def _kill_sessions(server: str) -> None:
+    with MongoClient[dict[str, Any]](server) as client:
+        client.admin.command({"killAllSessions": []})
+
+
+async def test_a_commit_whose_outcome_stays_unknown_says_so(line: Line) -> None:
+    store = await through(line, patience=0.5)
+    try:
+        line.breaks, broken = commits(1000, "after")
+        batch = Batch()
+        doc = batch.insert(QUEUES, queue("perhaps"))
+        with pytest.raises(StoreUnavailable, match="whether the last write was kept is unknown"):
+            await store.commit(batch)
+        line.breaks = lambda data: None
+        assert broken
+        assert await store.get(QUEUES, doc.id) == doc
+    finally:
+        await end(store)
+
+
+async def test_a_server_that_is_away_for_a_moment_is_waited_for(line: Line) -> None:
+    """Reads, writes and leases alike."""
+    store = await through(line)
+    try:
+        away = time.monotonic() + 1.5
+        line.breaks = lambda data: "before" if time.monotonic() < away else None
+        batch = Batch()
+        doc = batch.insert(QUEUES, queue("late"))
+        _, _, leases, sha = await asyncio.gather(
+            store.commit(batch), store.count(QUEUES), store.acquire(["a"], "me", 10), store.blobs.put(b"bytes")
+        )
+        assert time.monotonic() > away
+        assert leases["a"].token == 1
+        assert await store.get(QUEUES, doc.id) == doc
+        assert await store.blobs.get(sha) == b"bytes"
+    finally:
+        await end(store)
