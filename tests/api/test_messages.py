@@ -73,7 +73,8 @@ async def test_there_and_back(house: House) -> None:
 
     newest = (await house.get(f"{one}/messages?order=newest&limit=2")).expect(200)
     assert [item["direction"] for item in newest["items"]] == ["note", "out"]
-    rest = (await house.get(f"{one}/messages", params={"order": "newest", "limit": "2", "cursor": newest["next"]})).expect(200)
+    behind = {"order": "newest", "limit": "2", "cursor": newest["next"]}
+    rest = (await house.get(f"{one}/messages", params=behind)).expect(200)
     assert [item["direction"] for item in rest["items"]] == ["in"]
     oldest = (await house.get(f"{one}/messages")).expect(200)["items"]
     assert [item["direction"] for item in oldest] == ["in", "out", "note"]

@@ -37,6 +37,10 @@ class Program:
     _process: asyncio.subprocess.Process | None = None
     up: asyncio.Event = field(default_factory=asyncio.Event)
 
+    @property
+    def stopping(self) -> bool:
+        return self._stopping
+
     async def run(self) -> None:
         """Keep it running; only the first process has the fault."""
         fault = self.fault
@@ -45,7 +49,7 @@ class Program:
             assert self._process is not None
             code = await self._process.wait()
             self.up.clear()
-            if self._stopping:
+            if self.stopping:
                 return
             assert code == -signal.SIGKILL, f"ended with {code}: {self.log()}"
             self.kills += 1

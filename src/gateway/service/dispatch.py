@@ -78,8 +78,8 @@ class Dispatcher:
         for queue in queues:
             waiting.extend(await self._waiting(queue))
         for conversation in order_waiting(waiting, self._directory.queues, now):
-            queue = self._directory.queues.get(conversation.queue_id)
-            if queue is not None and self._could_serve(queue) and await self._offer(conversation, queue):
+            current = self._directory.queues.get(conversation.queue_id)
+            if current is not None and self._could_serve(current) and await self._offer(conversation, current):
                 assigned += 1
         return assigned
 
