@@ -8,8 +8,10 @@ the version checks see to it that the second is decided again.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
 
 import structlog
 
@@ -29,13 +31,16 @@ from gateway.service.intake.write import write
 from gateway.service.outbox import receipts
 from gateway.service.recent import Recent
 from gateway.store.batch import Batch, Lease
-from gateway.store.collection import AGENT_STATES
+from gateway.store.collection import AGENT_STATES, MESSAGES
 from gateway.store.contract import Store
 
 log = structlog.get_logger("intake")
 
 ATTEMPTS = 6
 """How often one message is decided anew when other writers keep getting ahead."""
+
+ASK_FIRST = timedelta(seconds=30)
+"""How long each batch looks for repeats before it is decided, after one was found out by the store."""
 
 GATHERING_TURNS = 3
 """Turns of the loop from a readable socket to a message that waits: read, handle, hand over."""
@@ -84,6 +89,7 @@ class Intake:
         self._pending: list[Arrival] = []
         self._news = asyncio.Event()
         self._under_way = 0
+        self._repeats_until = clock.now()
         self._room = asyncio.Condition()
         self._held = 0
         self._states: dict[str, AgentState] = {}
@@ -107,10 +113,7 @@ class Intake:
         """
         await self._enter(len(messages), wait)
         try:
-            arrivals = [
-                await prepare(inbox, inbound, self._ids(), self._clock.now(), self._attachments, fence)
-                for inbound in messages
-            ]
+            arrivals = await self._ready(inbox, messages, fence)
             faults.reach("intake.prepare.after")
             self._pending.extend(arrivals)
             self._news.set()
@@ -119,6 +122,21 @@ class Intake:
             return list(await asyncio.gather(*(arrival.done for arrival in arrivals)))
         finally:
             await self._leave(len(messages))
+
+    async def _ready(self, inbox: Inbox, messages: Sequence[Inbound], fence: Lease | None) -> list[Arrival]:
+        """All of them prepared, side by side where there are several, for the disk keeps many files in the time of one."""
+
+        def one(inbound: Inbound) -> Coroutine[Any, Any, Arrival]:
+            return prepare(inbox, inbound, self._ids(), self._clock.now(), self._attachments, fence)
+
+        if len(messages) == 1:
+            return [await one(messages[0])]
+        # One that fails does not leave the others to run on alone.
+        done = await asyncio.gather(*map(one, messages), return_exceptions=True)
+        for outcome in done:
+            if isinstance(outcome, BaseException):
+                raise outcome
+        return [outcome for outcome in done if isinstance(outcome, Arrival)]
 
     def people_changed(self) -> None:
         """Contacts were merged, parted or erased: the next batch reads anew whose address is whose."""
@@ -187,7 +205,7 @@ class Intake:
             self._void()
         prepared = Prepared(self._epoch, arrivals, Batch())
         workspace = Workspace(self._store, self._recent, self._ids)
-        known = await workspace.known(arrivals)
+        known = await workspace.known(arrivals) if self._clock.now() < self._repeats_until else {}
         fresh: list[Arrival] = []
         within: dict[tuple[str, str], Arrival] = {}
         for arrival in arrivals:
@@ -259,6 +277,7 @@ class Intake:
             raise
         except GatewayError as error:
             log.debug("intake.again", reason=str(error), messages=len(prepared.arrivals))
+            self._note_repeat(error)
             await self._forget(prepared.states)
             return False
         self._confirm(prepared)
@@ -271,6 +290,12 @@ class Intake:
         if stale:
             for state in (await self._store.get_many(AGENT_STATES, stale)).values():
                 self._directory.put_state(state)
+
+    def _note_repeat(self, error: GatewayError) -> None:
+        """A message came that the store has. Sources repeat themselves in bursts (a webhook's retries, a mailbox read
+        anew), so for a while each batch asks first; the store's unique key is what keeps it once in any case."""
+        if isinstance(error, Duplicate) and error.collection == MESSAGES.name:
+            self._repeats_until = self._clock.now() + ASK_FIRST
 
     def _void(self) -> None:
         """What was decided ahead of a failed commit does not hold."""
@@ -309,6 +334,7 @@ class Intake:
                     await self._store.commit(prepared.batch)
             except (Conflict, Duplicate) as error:
                 failed = error
+                self._note_repeat(error)
                 await self._forget(self._states)
                 continue
             except Exception as error:  # this message's own failure, told to its sender
