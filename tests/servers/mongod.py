@@ -101,6 +101,7 @@ class ReplicaSet:
     name: str = "rs0"
     replica_set: bool = True
     initiate: bool = True
+    options: tuple[str, ...] = ("--oplogSize", "64")
     members: list[Member] = field(default_factory=list)
     _folder: Path = field(default_factory=_short_folder)
     _sweeper: subprocess.Popen[bytes] | None = None
@@ -205,7 +206,7 @@ class ReplicaSet:
         arguments = [
             str(program),
             *("--dbpath", str(data), "--port", str(member.port), "--bind_ip", "127.0.0.1", "--nounixsocket"),
-            *("--wiredTigerCacheSizeGB", str(self.cache_gb), "--oplogSize", "64"),
+            *("--wiredTigerCacheSizeGB", str(self.cache_gb), *self.options),
             *("--logpath", str(member.folder / "log"), "--logappend", "--pidfilepath", str(member.folder / "pid")),
             *("--setParameter", "diagnosticDataCollectionEnabled=false"),
             # A killed client leaves its transaction open, and the documents in it locked, for so long (default: 60).

@@ -19,9 +19,9 @@ from gateway.store.collection import COLLECTIONS
 from gateway.store.contract import Store
 from gateway.store.open import open_store
 from tests.servers import mongod
-from tests.servers.mongod_fixture import mongodb_server
+from tests.servers.mongod_fixture import mongodb_server, mongodb_url
 
-__all__ = ["mongodb_server"]
+__all__ = ["mongodb_server", "mongodb_url"]
 
 
 class Place(ABC):
