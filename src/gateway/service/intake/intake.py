@@ -92,11 +92,14 @@ class Intake:
         self._repeats_until = clock.now()
         self._room = asyncio.Condition()
         self._held = 0
+        self._wanting = 0
         self._states: dict[str, AgentState] = {}
         self._epoch = 0
         self._people_changed = False
         self._committing = asyncio.Lock()
         self._ahead = asyncio.Semaphore(2)
+        self._calm = asyncio.Event()  # no failed batch is being decided again
+        self._calm.set()
 
     @property
     def pending(self) -> int:
@@ -124,7 +127,7 @@ class Intake:
             await self._leave(len(messages))
 
     async def _ready(self, inbox: Inbox, messages: Sequence[Inbound], fence: Lease | None) -> list[Arrival]:
-        """All of them prepared, side by side where there are several, for the disk keeps many files in the time of one."""
+        """All of them prepared, side by side: the disk keeps many files in the time of one."""
 
         def one(inbound: Inbound) -> Coroutine[Any, Any, Arrival]:
             return prepare(inbox, inbound, self._ids(), self._clock.now(), self._attachments, fence)
@@ -155,7 +158,7 @@ class Intake:
                     await self._worth_a_commit()
                     taken, self._pending = self._pending[: self._max_batch], self._pending[self._max_batch :]
                     self._under_way += len(taken)
-                    prepared = await self._prepare(taken)
+                    prepared = await self._prepare(taken, ahead=True)
                     group.create_task(self._finish(prepared, taken))
         finally:
             for arrival in self._pending:
@@ -178,46 +181,57 @@ class Intake:
         if self._held + count > self._max_pending and self._held:
             if not wait:
                 raise Overloaded("intake")
-            async with self._room:
-                await self._room.wait_for(lambda: self._held + count <= self._max_pending or not self._held)
+            self._wanting += 1
+            try:
+                async with self._room:
+                    await self._room.wait_for(lambda: self._held + count <= self._max_pending or not self._held)
+            finally:
+                self._wanting -= 1
         self._held += count
 
     async def _leave(self, count: int) -> None:
-        full = self._held >= self._max_pending
         self._held -= count
-        if full:
+        if self._wanting:
             async with self._room:
                 self._room.notify_all()
 
     # batches
 
-    async def _prepare(self, arrivals: list[Arrival]) -> Prepared | None:
+    async def _prepare(self, arrivals: list[Arrival], *, ahead: bool = False) -> Prepared | None:
         """Read and decide; None if that failed, so that `_finish` takes the messages one by one."""
         try:
-            return await self._decide(arrivals)
+            return await self._decide(arrivals, ahead=ahead)
         except Exception as error:  # whatever it is: each message gets its own try, and its own error
             log.warning("intake.decide", error=f"{type(error).__name__}: {error}")
             return None
 
-    async def _decide(self, arrivals: list[Arrival]) -> Prepared:
+    async def _decide(self, arrivals: list[Arrival], *, ahead: bool = False) -> Prepared:
+        """`ahead`: while another batch may be under way. From the reads to the end there is no turn for others; what
+        was read before a failure is read again, and nothing is decided ahead of a batch that is being decided anew, for
+        that one would take it for committed."""
         if self._people_changed:
             self._people_changed = False
             self._void()
-        prepared = Prepared(self._epoch, arrivals, Batch())
-        workspace = Workspace(self._store, self._recent, self._ids)
-        known = await workspace.known(arrivals) if self._clock.now() < self._repeats_until else {}
-        fresh: list[Arrival] = []
-        within: dict[tuple[str, str], Arrival] = {}
-        for arrival in arrivals:
-            key = (arrival.inbox.id, arrival.inbound.external_id)
-            repeat = known.get(key)
-            if repeat is not None:
-                prepared.repeats.append((arrival, repeat))
-            elif key not in within:
-                within[key] = arrival
-                fresh.append(arrival)
-        if fresh:
-            await workspace.read(fresh)
+        while True:
+            if ahead:
+                await self._calm.wait()
+            prepared = Prepared(self._epoch, arrivals, Batch())
+            workspace = Workspace(self._store, self._recent, self._ids)
+            known = await workspace.known(arrivals) if self._clock.now() < self._repeats_until else {}
+            fresh: list[Arrival] = []
+            within: dict[tuple[str, str], Arrival] = {}
+            for arrival in arrivals:
+                key = (arrival.inbox.id, arrival.inbound.external_id)
+                repeat = known.get(key)
+                if repeat is not None:
+                    prepared.repeats.append((arrival, repeat))
+                elif key not in within:
+                    within[key] = arrival
+                    fresh.append(arrival)
+            if fresh:
+                await workspace.read(fresh)
+            if prepared.epoch == self._epoch and (not ahead or self._calm.is_set()):
+                break
         placed: dict[tuple[str, str], Accepted] = {}
         for arrival in fresh:
             plan = self._planner.plan(arrival, workspace.situation(arrival), self._state_of)
@@ -252,6 +266,7 @@ class Intake:
             async with self._committing:
                 if prepared is not None and prepared.epoch == self._epoch and await self._commit(prepared):
                     return
+                self._calm.clear()
                 await self._one_by_one(arrivals)
         except asyncio.CancelledError:
             for arrival in arrivals:
@@ -261,6 +276,7 @@ class Intake:
             for arrival in arrivals:
                 _fail(arrival, error)
         finally:
+            self._calm.set()
             self._under_way -= len(arrivals)
             self._news.set()
             self._ahead.release()
@@ -277,9 +293,13 @@ class Intake:
             raise
         except GatewayError as error:
             log.debug("intake.again", reason=str(error), messages=len(prepared.arrivals))
+            self._calm.clear()
             self._note_repeat(error)
             await self._forget(prepared.states)
             return False
+        except Exception:  # a fault of ours: whether it was kept is not known, so nothing may build on it
+            self._void()
+            raise
         self._confirm(prepared)
         return True
 

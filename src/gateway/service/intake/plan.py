@@ -67,7 +67,7 @@ class Planner:
         try:
             self._route(plan, state_of)
         except Exception as error:  # a broken rule or a bug must not cost the message
-            plan.conversation, plan.states, plan.replies = before, {}, []
+            plan.conversation, plan.states, plan.replies, plan.outcome = before, {}, [], None
             self._fall_back(plan, error)
         return plan
 
@@ -294,7 +294,7 @@ class Planner:
             if event == "reopened":
                 reason = f"reopened in {current.name}: {reason}" if reason else f"reopened in {current.name}"
             elif event == "message":
-                reason = f"stays in {current.name}"
+                return current, f"stays in {current.name}"  # also out of hours: who has it keeps it
         else:
             named = directory.queue_by_name(outcome.queue)
             wanted = named or directory.default_queue

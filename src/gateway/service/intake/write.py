@@ -82,6 +82,9 @@ def _people(batch: Batch, plan: Plan) -> Situation:
         contact = batch.insert(CONTACTS, contact)
     elif contact != plan.situation.contact or (plan.conversation.version == 0 and plan.arrival.inbound.thread is None):
         contact = batch.put(CONTACTS, contact)
+    elif plan.conversation.version == 0:
+        # Whose address it is must still hold: contacts are merged, parted and erased beside us.
+        batch.check(IDENTITIES, identity.id, identity.version)
     if identity.version == 0:
         identity = batch.insert(IDENTITIES, identity)
     return Situation(contact=contact, identity=identity, conversation=plan.situation.conversation)
