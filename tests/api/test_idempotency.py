@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
+from gateway.errors import StoreUnavailable
 from gateway.model.access import Actor
 from gateway.store.batch import Batch
-from gateway.store.collection import IDEMPOTENCY
+from gateway.store.collection import DELIVERIES, IDEMPOTENCY
 from gateway.web.idempotency import UNDER_WAY, Claim, Idempotency
 from gateway.web.problem import HttpProblem
 from tests.api.conftest import House
@@ -95,21 +96,46 @@ async def test_a_call_that_was_cut_off(house: House, idempotency: Idempotency) -
     assert again.reserved_id == claim.reserved_id
 
 
-async def test_a_reply_that_was_cut_off_after_its_commit(house: House, idempotency: Idempotency) -> None:
+@pytest.mark.parametrize("kind", ["reply", "note"])
+async def test_what_was_cut_off_after_its_commit_is_not_written_twice(
+    house: House, idempotency: Idempotency, kind: str
+) -> None:
     inbox = await house.app_inbox()
     made = await house.write(inbox, "hello")
     path, headers = f"/api/v1/conversations/{made['conversation_id']}/messages", keyed(house)
     services = house.gateway.services
-    body = b'{"text":"hi"}'
+    body = f'{{"kind":"{kind}","text":"hi"}}'.encode()
     credential = await services.access.authenticate(house.tokens["admin"])
     assert credential is not None
     key = headers["Idempotency-Key"]
     claim = await idempotency.begin(credential.actor, f"POST {path}", key, body, resumable=True)
     assert isinstance(claim, Claim)
-    sent = await services.conversations.reply(
-        made["conversation_id"], credential.actor, "hi", message_id=claim.reserved_id
-    )
+    write = services.conversations.reply if kind == "reply" else services.conversations.note
+    sent = await write(made["conversation_id"], credential.actor, "hi", message_id=claim.reserved_id)
     await cut_off(house, idempotency, claim)
     short = path.removeprefix("/api/v1")
-    assert (await house.post(short, {"text": "hi"}, headers=headers)).expect(201)["id"] == sent.id
+    again = await house.post(short, {"kind": kind, "text": "hi"}, headers=headers)
+    assert again.expect(201)["id"] == sent.id
     assert len((await house.get(short)).expect(200)["items"]) == 2
+
+
+async def test_a_store_that_does_not_answer_may_have_kept_it(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The reserved id must stay: with another one, a repeat would be a second answer."""
+    inbox = await house.app_inbox()
+    made = await house.write(inbox, "hello")
+    path, headers, services = f"/conversations/{made['conversation_id']}/messages", keyed(house), house.gateway.services
+    commit = services.store.commit
+
+    async def answer_lost(batch: Batch) -> str:
+        cursor = await commit(batch)
+        if any(write.collection is DELIVERIES for write in batch):
+            raise StoreUnavailable("the line broke")
+        return cursor
+
+    monkeypatch.setattr(services.store, "commit", answer_lost)
+    (await house.post(path, {"text": "hi"}, headers=headers)).problem(503)
+    monkeypatch.undo()
+    assert (await house.post(path, {"text": "hi"}, headers=headers)).status == 409  # as long as it may be under way
+    monkeypatch.setattr("gateway.web.idempotency.RESUMABLE_AFTER", timedelta(0))
+    (await house.post(path, {"text": "hi"}, headers=headers)).expect(201)
+    assert len((await house.get(path)).expect(200)["items"]) == 2

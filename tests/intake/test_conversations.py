@@ -221,3 +221,52 @@ async def test_targets_start_with_the_rule_and_are_met_by_the_answer(desk: Desk)
     resolved = await desk.conversations.update(said.conversation_id, kim, Changes(status="resolved"))
     assert resolved.sla is not None
     assert (resolved.sla.resolution_due, resolved.sla.breached) == (None, ("resolution",))
+
+
+async def test_nobody_moves_a_colleagues_conversation_by_changing_its_queue(desk: Desk) -> None:
+    kim, lee = await desk.add_agent("kim"), await desk.add_agent("lee")
+    boss = await desk.add_agent("boss", role="supervisor")
+    await desk.add_queue("money")
+    said = await desk.say("hello")
+    await desk.conversations.claim(said.conversation_id, kim)
+    with pytest.raises(Clash, match="another agent"):
+        await desk.conversations.update(said.conversation_id, lee, Changes(queue="money"))
+    moved = await desk.conversations.update(said.conversation_id, boss, Changes(queue="money"))
+    assert (moved.queue_id, moved.assignee_id) == ("q-money", None)
+
+
+@pytest.mark.parametrize("way", ["transfer", "update"])
+async def test_what_is_moved_to_a_bot_is_handed_over_at_once_as_by_a_rule(desk: Desk, way: str) -> None:
+    kim = await desk.add_agent("kim")
+    await desk.add_queue("money")
+    await desk.add_queue("robot", type="bot", fallback_queue_id="q-money")
+    said = await desk.say("hello")
+    if way == "transfer":
+        await desk.conversations.transfer(said.conversation_id, kim, queue="robot")
+    else:
+        await desk.conversations.update(said.conversation_id, kim, Changes(queue="robot"))
+    found = await conversation(desk, said.conversation_id)
+    assert found.queue_id == "q-money"
+    assert found.queued_at is not None
+    page = await desk.store.find(DECISIONS, {"conversation_id": found.id}, order="-id", limit=1)
+    assert page.items[0].queue_reason == "moved to robot by kim; the bot robot cannot answer yet: goes to money"
+
+
+async def test_a_resolved_conversation_is_nobodys(desk: Desk) -> None:
+    kim = await desk.add_agent("kim")
+    said = await desk.say("hello")
+    await desk.conversations.claim(said.conversation_id, kim)
+    with pytest.raises(Clash, match="resolved"):
+        await desk.conversations.update(said.conversation_id, kim, Changes(status="resolved", assignee="me"))
+    assert await load(desk, "kim") == 1
+    await desk.conversations.update(said.conversation_id, kim, Changes(status="resolved"))
+    assert await load(desk, "kim") == 0
+
+
+async def test_naming_who_has_it_already_changes_nothing(desk: Desk) -> None:
+    kim = await desk.add_agent("kim")
+    said = await desk.say("hello")
+    before = await desk.conversations.claim(said.conversation_id, kim)
+    count = await desk.store.count(DECISIONS)
+    assert await desk.conversations.update(said.conversation_id, kim, Changes(assignee="kim@example.org")) == before
+    assert await desk.store.count(DECISIONS) == count

@@ -25,6 +25,8 @@ from gateway.model.document import Clock, Ids
 from gateway.model.message import Attachment, Author, Message
 from gateway.model.team import ROLE_RANK, AgentState, Queue
 from gateway.routing import sla
+from gateway.routing.capacity import points_for, used
+from gateway.routing.queues import resolve_queue
 from gateway.routing.visibility import may_see
 from gateway.service.attachments import Attachments
 from gateway.service.directory import Directory
@@ -179,13 +181,15 @@ class Conversations:
         self._deliver(message.inbox_id)
         return message
 
-    async def note(self, id: str, actor: Actor, text: str, files: Sequence[File] = ()) -> Message:
-        """Add a note that only agents see."""
+    async def note(
+        self, id: str, actor: Actor, text: str, files: Sequence[File] = (), *, message_id: str | None = None
+    ) -> Message:
+        """Add a note that only agents see. `message_id`: see `reply`."""
         await self.get(id, actor)
         if not text.strip() and not files:
             raise Refused(Problem("text", "a note needs a text or an attachment"))
         attachments = await self._attachments.keep(files)
-        message_id = self._ids()
+        message_id = message_id or self._ids()
 
         async def attempt(turn: Turn) -> Message:
             before = turn.conversation
@@ -254,7 +258,7 @@ class Conversations:
             if before.assignee_id is not None:
                 _own_or_supervise(actor, before)
             if note:
-                self._add_note(turn, before, actor, note)
+                before = self._with_note(turn, before, actor, note)
             if queue is not None:
                 return self._to_queue(turn, before, self._queue(queue, "queue"), actor)
             return self._assign(turn, before, self._agent(agent or "", "agent"), actor, f"transferred by {actor.name}")
@@ -384,11 +388,12 @@ class Conversations:
         agent = self._directory.agents.get(agent_id)
         if agent is None or not agent.enabled:
             raise Refused(Problem("agent", "there is no such agent"))
-        points = agent.weights.get(conversation.channel, 1)
-        if free_points(agent, turn.state_of(agent_id)) < points:
-            raise Clash(f"{agent.name} is full: {agent.capacity} of {agent.capacity} places are taken", "assignee")
+        state = turn.state_of(agent_id)
+        if free_points(agent, state) < points_for(agent, conversation.channel):
+            raise Clash(f"{agent.name} is full: {used(state)} of {agent.capacity} places are taken", "assignee")
 
-    def _to_queue(self, turn: Turn, before: Conversation, queue: Queue, actor: Actor) -> Conversation:
+    def _to_queue(self, turn: Turn, before: Conversation, wanted: Queue, actor: Actor) -> Conversation:
+        queue, moved = self._resolved(wanted, turn.now)
         waits = before.status != "resolved"
         after = replace(
             released(before),
@@ -397,8 +402,12 @@ class Conversations:
             updated_at=turn.now,
         )
         stored = self._put(turn, before, after)
-        self._explain(turn, stored, actor, f"moved to {queue.name} by {actor.name}")
+        self._explain(turn, stored, actor, _moved(wanted, actor, moved))
         return stored
+
+    def _resolved(self, queue: Queue, now: datetime) -> tuple[Queue, str]:
+        """Where it goes if it is moved to the queue, and why elsewhere: the same as for what a rule sends there."""
+        return resolve_queue(queue, self._directory.queues, now, self._directory.default_queue)
 
     def _changed(self, turn: Turn, before: Conversation, changes: Changes, actor: Actor) -> Conversation:
         after = before
@@ -411,11 +420,14 @@ class Conversations:
         if changes.language is not UNSET:
             after = replace(after, language=changes.language)
         if changes.queue is not UNSET:
-            queue = self._queue(changes.queue, "queue")
-            if queue.id != after.queue_id:
+            wanted = self._queue(changes.queue, "queue")
+            queue, moved = self._resolved(wanted, turn.now)
+            if after.queue_id not in (wanted.id, queue.id):
+                if before.assignee_id is not None:
+                    _own_or_supervise(actor, before)
                 after = replace(released(after), queue_id=queue.id)
                 after = replace(after, queued_at=None if after.status == "resolved" else turn.now)
-                self._explain(turn, after, actor, f"moved to {queue.name} by {actor.name}")
+                self._explain(turn, after, actor, _moved(wanted, actor, moved))
         after = self._with_status(turn, after, changes)
         if changes.assignee is not UNSET and changes.assignee != after.assignee_id:
             after = self._with_assignee(turn, before, after, changes.assignee, actor)
@@ -430,7 +442,9 @@ class Conversations:
             after = replace(released(after), queued_at=None if after.status == "resolved" else turn.now)
         else:
             agent_id = _agent_id(actor) if assignee == "me" else self._agent(assignee, "assignee")
-            if agent_id != before.assignee_id:
+            if after.assignee_id == agent_id:
+                return after
+            if agent_id != before.assignee_id or after.status == "resolved":
                 self._room(turn, after, agent_id)
             after = replace(after, assignee_id=agent_id, queued_at=None)
         self._explain(turn, after, actor, f"assigned by {actor.name}" if assignee else f"released by {actor.name}")
@@ -494,14 +508,13 @@ class Conversations:
         agent = self._directory.agents.get(actor.agent_id) if actor.agent_id else None
         if agent is None or conversation.assignee_id is not None or conversation.status == "resolved":
             return conversation
-        points = agent.weights.get(conversation.channel, 1)
-        if free_points(agent, turn.state_of(agent.id)) < points:
+        if free_points(agent, turn.state_of(agent.id)) < points_for(agent, conversation.channel):
             return conversation
         taken = replace(conversation, assignee_id=agent.id, queued_at=None)
         self._explain(turn, taken, actor, f"taken by {actor.name} by answering")
         return taken
 
-    def _add_note(self, turn: Turn, conversation: Conversation, actor: Actor, text: str) -> None:
+    def _with_note(self, turn: Turn, conversation: Conversation, actor: Actor, text: str) -> Conversation:
         message = Message(
             id=self._ids(),
             inbox_id=conversation.inbox_id,
@@ -513,6 +526,7 @@ class Conversations:
             created_at=turn.now,
         )
         turn.batch.emit(message_created(turn.batch.insert(MESSAGES, message), conversation))
+        return replace(conversation, message_count=conversation.message_count + 1)
 
     def _explain(self, turn: Turn, conversation: Conversation, actor: Actor, reason: str) -> None:
         turn.batch.insert(
@@ -545,6 +559,10 @@ class Conversations:
     def _name(self, agent_id: str) -> str:
         agent = self._directory.agents.get(agent_id)
         return agent.name if agent is not None else "another agent"
+
+
+def _moved(wanted: Queue, actor: Actor, elsewhere: str) -> str:
+    return "; ".join(filter(None, (f"moved to {wanted.name} by {actor.name}", elsewhere)))
 
 
 def _author(actor: Actor) -> Author:

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 from aiohttp import web
 
-from gateway.errors import GatewayError, StoreError
+from gateway.errors import GatewayError, StoreError, StoreUnavailable
 from gateway.service.services import Services
 from gateway.web.auth import Gate
 from gateway.web.decode import BodyDecoder, decode_query, read_body
@@ -75,6 +75,8 @@ async def once(
     call.reserved_id = claim.reserved_id
     try:
         response = respond(route, await route.handler(call))
+    except StoreUnavailable:
+        raise  # it may have been kept all the same: a repeat must find the reserved id
     except (GatewayError, HttpProblem):
         # A refusal, also by the store, changed nothing. Any other error leaves the record, for nobody knows.
         with suppress(StoreError):

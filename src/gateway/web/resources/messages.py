@@ -82,10 +82,9 @@ async def list_messages(call: Call[None, MessageQuery]) -> Listing[MessageView]:
 async def write_message(call: Call[NewMessage, None]) -> MessageView:
     body, conversations = call.body, call.services.conversations
     files = files_of(body.attachments)
-    if body.kind == "note":
-        return message_view(await conversations.note(call.id, call.actor, body.text, files))
+    write = conversations.note if body.kind == "note" else conversations.reply
     try:
-        message = await conversations.reply(call.id, call.actor, body.text, files, message_id=call.reserved_id)
+        message = await write(call.id, call.actor, body.text, files, message_id=call.reserved_id)
     except Duplicate as error:
         # The first request with this Idempotency-Key got as far as the commit, and was cut off before its answer.
         message = await written(call, call.reserved_id, error)
@@ -124,7 +123,7 @@ async def find_message(call: Call[None, None]) -> Message:
 ROUTES = [
     route(
         "GET", "/conversations/{id}/messages", list_messages, query=MessageQuery, response=Listing[MessageView],
-        role="agent", scope="conversations:read", tag="conversations", summary="Its messages, newest first",
+        role="agent", scope="conversations:read", tag="conversations", summary="Its messages, in either order",
     ),
     route(
         "POST", "/conversations/{id}/messages", write_message, body=NewMessage, response=MessageView, status=201,
