@@ -28,7 +28,7 @@ from gateway.model.message import Attachment, Author, Lane
 from gateway.service.outbox.entry import SHARDS
 from gateway.service.outbox.ledger import Ledger
 from gateway.store.batch import Batch
-from gateway.store.collection import DELIVERIES, IDENTITIES
+from gateway.store.collection import CONVERSATIONS, DELIVERIES, IDENTITIES
 from tests.outbox.stage import PLAIN, START, Scripted, Stage, sending, stage
 
 
@@ -440,6 +440,26 @@ async def test_what_the_connector_is_given(tmp_path: Path) -> None:
         ids = [meta["message_id"] for meta in sent.thread_meta]
         assert (ids[0], ids[-1], len(ids)) == ("<1>", "<99>", 20)
         assert [file.data for file in sent.files] == [b"bytes"]
+
+
+async def test_an_answer_goes_to_whom_it_was_written_to(tmp_path: Path) -> None:
+    """Somebody else writes in the conversation before it is sent: a colleague, or who was sent a copy."""
+    connector = Scripted()
+    async with stage(tmp_path, connector) as at:
+        conversation, other = await at.conversation(), await at.conversation()
+        await at.inbound(conversation, "mine", meta={"message_id": "<1>"}, external_id="e-1")
+        reply = await at.reply(conversation, "yours")
+        await at.inbound(conversation, "theirs", meta={"message_id": "<2>"}, external_id="e-2")
+        batch = Batch()
+        batch.put(CONVERSATIONS, replace(conversation, identity_id=other.identity_id))
+        await at.store.commit(batch)
+        async with sending(at.outbox()):
+            await at.until_status(reply.id, "sent")
+        identity = await at.store.get(IDENTITIES, conversation.identity_id)
+        [sent] = connector.sends
+        assert identity is not None
+        assert (sent.address, sent.reply_to["message_id"]) == (identity.address, "<1>")
+        assert [meta["message_id"] for meta in sent.thread_meta] == ["<1>"]
 
 
 async def test_a_lost_attachment_fails_the_message_with_its_name(tmp_path: Path) -> None:

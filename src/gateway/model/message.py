@@ -81,6 +81,8 @@ class Delivery(Document, frozen=True, kw_only=True, omit_defaults=True):
 
     inbox_id: str
     conversation_id: str
+    identity_id: str = ""
+    """Whom it was written to: who writes in the conversation next may be somebody else."""
     shard: int
     lane: Lane = "answer"
     status: DeliveryStatus = "queued"

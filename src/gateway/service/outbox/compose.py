@@ -1,4 +1,7 @@
-"""From an outbox entry to what the connector is given: the message with its files, address and thread."""
+"""From an outbox entry to what the connector is given: the message with its files, address and thread.
+
+Nothing that was written after the message is looked at, so that every attempt gives the same, to the same person.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,7 @@ from gateway.errors import Permanent
 from gateway.model.conversation import Conversation
 from gateway.model.message import Delivery, Message
 from gateway.store.collection import CONTACTS, CONVERSATIONS, IDENTITIES, MESSAGES
-from gateway.store.contract import Store
+from gateway.store.contract import Range, Store
 
 THREAD = 20
 """How many of a conversation's latest messages a channel may look at, beside its first."""
@@ -37,7 +40,7 @@ async def compose(store: Store, delivery: Delivery) -> Parcel:
     if message is None or conversation is None:
         raise Permanent("the message was deleted before it was sent", code="gone")
     identity, (latest, all_of_it) = await asyncio.gather(
-        store.get(IDENTITIES, conversation.identity_id), _latest(store, conversation.id)
+        store.get(IDENTITIES, delivery.identity_id), _latest(store, message)
     )
     if identity is None:
         raise Permanent("the customer's address was deleted", code="gone")
@@ -62,10 +65,10 @@ async def compose(store: Store, delivery: Delivery) -> Parcel:
     return Parcel(message, conversation, outgoing)
 
 
-async def _latest(store: Store, conversation_id: str) -> tuple[list[Message], bool]:
-    """The conversation's latest messages, newest first, and whether there are no others: as many as a thread has, more
-    if all of those are ours."""
-    where = {"conversation_id": conversation_id}
+async def _latest(store: Store, message: Message) -> tuple[list[Message], bool]:
+    """The conversation's latest messages up to this one, newest first, and whether there are no others: as many as a
+    thread has, more if all of those are ours."""
+    where = {"conversation_id": message.conversation_id, "id": Range(end=f"{message.id} ")}  # ids hold no blanks
     page = await store.find(MESSAGES, where, order="-id", limit=THREAD)
     found = page.items
     while page.next is not None and len(found) < LOOK_BACK and not any(known.direction == "in" for known in found):

@@ -15,7 +15,7 @@ from gateway.model.document import Clock
 from gateway.model.message import Delivery, Message
 from gateway.service.outbox import receipts
 from gateway.store.batch import Batch
-from gateway.store.collection import CONVERSATIONS, DELIVERIES, IDENTITIES, MESSAGES
+from gateway.store.collection import DELIVERIES, IDENTITIES, MESSAGES
 from gateway.store.contract import OneOf, Range, Store
 
 BYTES = 8_000_000
@@ -148,8 +148,7 @@ async def _page(store: Store, due: list[Delivery], after: str) -> list[Polled]:
 
 
 async def _polled(store: Store, delivery: Delivery, message: Message, cursor: str) -> Polled:
-    conversation = await store.get(CONVERSATIONS, delivery.conversation_id)
-    identity = await store.get(IDENTITIES, conversation.identity_id) if conversation is not None else None
+    identity = await store.get(IDENTITIES, delivery.identity_id)
     files = []
     for attachment in message.attachments:
         data = await store.blobs.get(attachment.sha256)
