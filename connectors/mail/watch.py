@@ -1,7 +1,6 @@
 """Watches the mailbox: takes in what is new, waits for more, comes back after a broken line.
 
-A message is confirmed (the cursor moves) only after `accept` returned for all of its batch; while one batch is being
-accepted, the next is fetched.
+A message is confirmed (the cursor moves) only after `accept` returned for all of its batch.
 """
 
 from __future__ import annotations
@@ -16,7 +15,8 @@ import msgspec
 
 from connectors.mail import MailSettings
 from connectors.mail.cursor import FolderCursor, begin, renew, widen
-from connectors.mail.fetching import Batch, Fetched, Fetcher
+from connectors.mail.fetching import Fetched, Fetcher
+from connectors.mail.flow import Read, flow
 from connectors.mail.imap import Folder, LineLost, Refusal, Session
 from connectors.mail.reading import Reader, is_bare, unread
 from connectors.mail.trouble import shorten
@@ -130,37 +130,26 @@ class Watcher:
         return cursor
 
     async def _take_in(self, session: Session, name: str, pending: Sequence[int]) -> None:
-        ready: asyncio.Queue[Batch | None] = asyncio.Queue(maxsize=1)
+        cursor = self._cursors[name]
+        await flow(
+            self._fetcher.batches(session, name, cursor, pending),
+            lambda mail: self._reader.read(mail, name, cursor.uidvalidity),
+            lambda together: self._settle(name, together),
+        )
 
-        async def fetch() -> None:
-            async for batch in self._fetcher.batches(session, name, self._cursors[name], pending):
-                await ready.put(batch)
-            await ready.put(None)
-
-        try:
-            async with asyncio.TaskGroup() as group:
-                group.create_task(fetch())
-                while (batch := await ready.get()) is not None:
-                    await self._settle(name, batch)
-        except BaseExceptionGroup as errors:
-            failure: BaseException = errors
-            while isinstance(failure, BaseExceptionGroup):
-                failure = failure.exceptions[0]
-            raise failure from None
-
-    async def _settle(self, name: str, batch: Batch) -> None:
+    async def _settle(self, name: str, together: Sequence[Read]) -> None:
         began = time.monotonic()
-        uidvalidity = self._cursors[name].uidvalidity
-        messages = [await self._reader.read(mail, name, uidvalidity) for mail in batch.mails]
+        messages = [message for one in together for message in one.messages]
+        uids = [uid for one in together for uid in one.batch.uids]
         if messages:
-            await self._accept(messages, batch.mails)
+            await self._accept(messages, [mail for one in together for mail in one.batch.mails])
             self._context.channel_log.record(
                 "in", f"{len(messages)} from {name}", elapsed_ms=(time.monotonic() - began) * 1000
             )
-        self._cursors[name] = self._cursors[name].settle(batch.uids, len(messages))
+        self._cursors[name] = self._cursors[name].settle(uids, len(messages))
         await self._save()
         counts = self._counts[name]
-        counts["waiting"] = max(0, counts["waiting"] - len(batch.uids))
+        counts["waiting"] = max(0, counts["waiting"] - len(uids))
         if counts["waiting"] and time.monotonic() > self._reported_at + 1:
             self._report_ok()
 

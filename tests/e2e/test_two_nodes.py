@@ -1,4 +1,4 @@
-"""Two gateways on one MongoDB: one polls the mailbox; when it is killed the other does, and nothing is lost or doubled."""
+"""Two gateways on one MongoDB: one polls the mailbox; when it is killed the other does. Nothing is lost or doubled."""
 
 from __future__ import annotations
 

@@ -113,14 +113,15 @@ async def test_one_that_is_left_out_of_the_answer_is_asked_for_again(server: Scr
 async def test_one_that_went_meanwhile_is_no_message(server: ScriptedImap) -> None:
     around = Surroundings()
     around.sink.gate.clear()
-    server.mails = {number: mail(number) for number in range(1, 231)}
+    server.mails = {number: mail(number) for number in range(1, 431)}
     async with watching(settings(server), around):
         await around.sink.until_offered(50)
         await asyncio.sleep(0.05)
-        del server.mails[230]
+        del server.mails[430]
         around.sink.gate.set()
-        await eventually(lambda: around.sink.saved["imap"]["folders"]["INBOX"].get("last") == 230)
-    assert len(around.sink.accepted) == 229
+        await eventually(lambda: around.sink.saved["imap"]["folders"]["INBOX"].get("taken") == 429)
+        assert around.sink.saved["imap"]["folders"]["INBOX"]["last"] == 430
+    assert len(around.sink.accepted) == 429
 
 
 @pytest.mark.parametrize("how", ["none", "refused"])
