@@ -79,3 +79,19 @@ async def test_a_rule_for_running_conversations_takes_none_from_its_owner_after_
     found = await desk.store.get(CONVERSATIONS, said.conversation_id)
     assert found is not None
     assert (found.queue_id, found.assignee_id, found.tags) == ("q-day", "kim", ("more",))
+
+
+async def test_those_behind_many_who_wait_for_another_skill_get_their_turn(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.service.dispatch.HEADS", 3)
+    await desk.rules(
+        "rules: [{id: deep, when: {text: {contains: [chargeback]}}, then: {queue: support, skills: [chargebacks]}}]"
+    )
+    for number in range(7):
+        await desk.say("chargeback!", f"early{number}")
+    last = await desk.say("hello", "late")
+    await desk.online(await desk.add_agent("kim"))
+    found = await desk.store.get(CONVERSATIONS, last.conversation_id)
+    assert found is not None
+    assert found.assignee_id == "kim"

@@ -5,7 +5,7 @@ became free. Any node may do it at any time; the version checks of each batch ke
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from datetime import UTC, datetime
 
 import structlog
@@ -26,12 +26,15 @@ from gateway.service.ownership import change_owner, put_state
 from gateway.service.recent import Recent
 from gateway.store.batch import Batch
 from gateway.store.collection import AGENT_STATES, CONVERSATIONS, DECISIONS
-from gateway.store.contract import Range, Store
+from gateway.store.contract import Page, Range, Store
 
 log = structlog.get_logger("dispatch")
 
 HEADS = 50
 """Waiting conversations looked at per queue and priority; within a priority the oldest is always first."""
+
+ROUNDS = 20
+"""So many times as many in a sweep, where those before them wait for a skill that nobody has who is there."""
 
 SWEEP_SECONDS = 5.0
 """How often all queues are looked through: catches what a node left behind that stopped right after a commit."""
@@ -56,10 +59,16 @@ class Dispatcher:
 
     async def run(self) -> None:
         """Assign until cancelled."""
+        loop = asyncio.get_running_loop()
+        sweep_at = 0.0
         while True:
             self._wake.clear()
             try:
-                await self.dispatch()
+                if loop.time() >= sweep_at:
+                    sweep_at = loop.time() + SWEEP_SECONDS
+                    await self.dispatch()
+                else:
+                    await self.dispatch(rounds=1)
                 await self._count_waiting()
             except StoreUnavailable as error:
                 log.warning("dispatch.store", reason=str(error))
@@ -69,19 +78,39 @@ class Dispatcher:
             except TimeoutError:
                 pass
 
-    async def dispatch(self) -> int:
+    async def dispatch(self, *, rounds: int = ROUNDS) -> int:
         """Assign all that can be assigned now; returns how many."""
         assigned = 0
-        now = self._clock.now()
+        hopeless: set[Hashable] = set()  # what nobody can take now, none can take later in this pass
         queues = [queue for queue in self._directory.queues.values() if self._could_serve(queue)]
-        waiting: list[Conversation] = []
-        for queue in queues:
-            waiting.extend(await self._waiting(queue))
-        for conversation in order_waiting(waiting, self._directory.queues, now):
-            current = self._directory.queues.get(conversation.queue_id)
-            if current is not None and self._could_serve(current) and await self._offer(conversation, current):
-                assigned += 1
+        lines = {(queue.id, priority): "" for queue in queues for priority in PRIORITY_RANK}
+        for _ in range(rounds):
+            waiting: list[Conversation] = []
+            for (queue_id, priority), after in list(lines.items()):
+                page = await self._waiting(queue_id, priority, after or None)
+                waiting.extend(page.items)
+                if page.next is None:
+                    del lines[queue_id, priority]
+                else:
+                    lines[queue_id, priority] = page.next
+            for conversation in order_waiting(waiting, self._directory.queues, self._clock.now()):
+                queue = self._directory.queues.get(conversation.queue_id)
+                need = (conversation.queue_id, conversation.channel, conversation.skills, conversation.language)
+                if queue is None or need in hopeless:
+                    continue
+                taken = await self._offer(conversation, queue) if self._could_serve(queue) else None
+                if taken is None:
+                    hopeless.add(need)
+                elif taken:
+                    assigned += 1
+            lines = {line: after for line, after in lines.items() if self._has_room(line[0])}
+            if not lines:
+                break
         return assigned
+
+    def _has_room(self, queue_id: str) -> bool:
+        queue = self._directory.queues.get(queue_id)
+        return queue is not None and self._could_serve(queue)
 
     async def _count_waiting(self) -> None:
         """How many wait in each queue, where the rules look at it."""
@@ -127,16 +156,12 @@ class Dispatcher:
             state.presence == "online" and used(state) < agent.capacity for agent, state in self._agents(queue)
         )
 
-    async def _waiting(self, queue: Queue) -> list[Conversation]:
-        found: list[Conversation] = []
-        for priority in PRIORITY_RANK:
-            where = {"queue_id": queue.id, "priority": priority, "queued_at": Range(start=EPOCH)}
-            page = await self._store.find(CONVERSATIONS, where, order="queued_at", limit=HEADS)
-            found.extend(page.items)
-        return found
+    async def _waiting(self, queue_id: str, priority: str, after: str | None) -> Page[Conversation]:
+        where = {"queue_id": queue_id, "priority": priority, "queued_at": Range(start=EPOCH)}
+        return await self._store.find(CONVERSATIONS, where, order="queued_at", after=after, limit=HEADS)
 
-    async def _offer(self, conversation: Conversation, queue: Queue) -> bool:
-        """Assign it if somebody can take it; a change meanwhile means reading and choosing again."""
+    async def _offer(self, conversation: Conversation, queue: Queue) -> bool | None:
+        """Assign it if somebody can take it (None: nobody can); a change meanwhile means reading and choosing again."""
         current: Conversation | None = conversation
         for _ in range(4):
             if current is None or current.queue_id != queue.id or current.queued_at is None:
@@ -144,7 +169,7 @@ class Dispatcher:
             now = self._clock.now()
             choice = choose(queue, need_of(current), self._agents(queue), now)
             if choice.agent_id is None:
-                return False
+                return None
             try:
                 await self._assign(current, queue, choice, now)
             except (Conflict, Duplicate):
