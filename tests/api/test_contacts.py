@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import zipfile
 
@@ -31,6 +32,26 @@ async def test_made_found_changed(house: House) -> None:
     (await house.patch(one, {"name": "x"}, headers=match)).problem(412)
     (await house.patch(one, {"email": "not an address"})).problem(422)
     (await house.get("/contacts/nowhere")).problem(404)
+
+
+async def test_words_of_others_conversations_lead_to_nobody(house: House) -> None:
+    inbox, word = await house.app_inbox(), house.name("saxifrage")
+    someone, _ = await house.agent()
+    queue = await house.queue([someone["id"]])
+    made = await house.write(inbox, word, house.name("customer"))
+    one = f"/conversations/{made['conversation_id']}"
+    contact = (await house.get(one)).expect(200)["contact_id"]
+
+    async def found(token: str) -> bool:
+        items = (await house.get("/contacts", params={"q": word}, token=token)).expect(200)["items"]
+        return contact in [known["id"] for known in items]
+
+    async with asyncio.timeout(20):
+        while not await found("agent"):  # indexed a moment later
+            await asyncio.sleep(0.05)
+    (await house.patch(one, {"queue": queue["id"]})).expect(200)
+    assert not await found("agent")
+    assert await found("supervisor")
 
 
 async def test_merge_and_unmerge(house: House) -> None:

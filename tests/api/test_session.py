@@ -140,6 +140,21 @@ async def test_one_time_codes(house: House) -> None:
     (await house.post("/session", login, token=None)).expect(200)
 
 
+async def test_who_has_only_the_password_cannot_try_codes_without_end(new_house: Opener) -> None:
+    async with new_house() as house:
+        agent, _ = await house.agent(password=PASSWORD)
+        token, _ = await log_in(house, agent["email"])
+        secret = (await house.post("/agents/me/totp", token=token)).expect(200)["secret"]
+        proof = {"password": PASSWORD, "secret": secret, "otp": pyotp.TOTP(secret).at(datetime.now(UTC))}
+        assert (await house.put("/agents/me/totp", proof, token=token)).status == 204
+        login = {"email": agent["email"], "password": PASSWORD}
+        statuses = []
+        for _ in range(6):
+            statuses.append((await house.post("/session", {**login, "otp": "000000"}, token=None)).status)
+            statuses.append((await house.post("/session", login, token=None)).status)
+        assert 429 in statuses, "being asked for the code takes no failure back"
+
+
 async def test_a_new_password_ends_the_other_sessions(house: House) -> None:
     agent, _ = await house.agent(password=PASSWORD)
     first, _ = await log_in(house, agent["email"])

@@ -169,7 +169,8 @@ class Access:
             raise NotSignedIn("wrong e-mail address or password")
         if agent.totp_secret is not None:
             if not otp:
-                await self._throttle.succeed(email, address)
+                # Not a success: who has only the password could else try codes without end.
+                await self._throttle.take_back(email, address)
                 raise NotSignedIn("a one-time code is needed", "otp")
             if not await self._codes.use(agent.id, self._seal.open(agent.totp_secret, totp_context(agent.id)), otp):
                 await self._record_failure(agent, address, "wrong one-time code")

@@ -70,13 +70,20 @@ class Throttle:
 
     async def succeed(self, account: str, address: str) -> None:
         """Take the attempt back: the account starts anew, the address has one failure less."""
+        await self._less(account, address, anew=True)
+
+    async def take_back(self, account: str, address: str) -> None:
+        """The attempt was no failure, and no success yet: as if it had not been made."""
+        await self._less(account, address, anew=False)
+
+    async def _less(self, account: str, address: str, *, anew: bool) -> None:
         for _ in range(ATTEMPTS):
             batch = Batch()
             for id, limit in keys(account, address).items():
                 known = await self._store.get(THROTTLES, id)
                 if known is None:
                     continue
-                if limit is ACCOUNT or known.failures <= 1:
+                if known.failures <= 1 or (anew and limit is ACCOUNT):
                     batch.delete(THROTTLES, known)
                 else:
                     batch.put(THROTTLES, replace(known, failures=known.failures - 1, blocked_until=None))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from msgspec.structs import asdict, replace
 from gateway.errors import Clash, Conflict, NotFound, Problem, Refused, StoreError
 from gateway.model.access import Actor
 from gateway.model.contact import Contact, Evidence, Identity, Merge
+from gateway.model.conversation import Conversation
 from gateway.model.document import Clock, Ids
 from gateway.model.event import Event
 from gateway.service.audit import Audit
@@ -85,9 +86,11 @@ class Contacts:
         wanted = {"merged_into": None, **(where or {})}
         return await self._store.find(CONTACTS, wanted, order="-updated_at", after=after, limit=limit)
 
-    async def search(self, query: str, *, limit: int = 50) -> list[Contact]:
+    async def search(
+        self, query: str, *, limit: int = 50, visible: Callable[[Conversation], bool] = lambda conversation: True
+    ) -> list[Contact]:
         """Contacts by e-mail address, phone number, address on a channel, the beginning of the name, or the words of
-        names and messages; the surest first."""
+        names and messages; the surest first. `visible`: whose words may be told of."""
         query = query.strip()
         if not query:
             return []
@@ -112,7 +115,8 @@ class Contacts:
             hits = await self._store.search(query, limit=200)
             ids = dict.fromkeys(hit.conversation_id for hit in hits)
             conversations = await self._store.get_many(CONVERSATIONS, list(ids))
-            add(await self._many([conversations[id].contact_id for id in ids if id in conversations]))
+            seen = [conversations[id] for id in ids if id in conversations]
+            add(await self._many([conversation.contact_id for conversation in seen if visible(conversation)]))
         return list(found.values())[:limit]
 
     async def _many(self, ids: Sequence[str]) -> list[Contact]:

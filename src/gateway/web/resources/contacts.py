@@ -174,7 +174,9 @@ async def detail(call: Call[Any, Any], contact: Contact) -> Answer[ContactDetail
 async def list_contacts(call: Call[None, ContactQuery]) -> Listing[ContactView]:
     query, contacts = call.query, call.services.contacts
     if query.q is not None and query.q.strip():
-        found = await contacts.search(query.q, limit=query.limit)
+        found = await contacts.search(
+            query.q, limit=query.limit, visible=lambda known: call.services.conversations.visible(known, call.actor)
+        )
         return Listing(items=[contact_view(contact) for contact in found])
     where: dict[str, Any] = {}
     if query.email is not None:
