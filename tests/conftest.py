@@ -46,9 +46,10 @@ def _is_local(address: Any) -> bool:
         return host == "localhost"
 
 
-@pytest.fixture(autouse=True)
-def stay_on_this_host(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A connection that would leave the host fails the test."""
+@pytest.fixture(autouse=True, scope="session")
+def stay_on_this_host() -> Iterator[None]:
+    """A connection that would leave the host fails the test. Set once, below what guards each test: patched and put back
+    in another order than that, the two would leave layers of each other behind."""
     connect, connect_ex = socket.socket.connect, socket.socket.connect_ex
 
     def guarded_connect(self: socket.socket, address: Any) -> None:
@@ -61,8 +62,11 @@ def stay_on_this_host(monkeypatch: pytest.MonkeyPatch) -> None:
             raise AssertionError(f"a test tried to reach {address}")
         return connect_ex(self, address)
 
-    monkeypatch.setattr(socket.socket, "connect", guarded_connect)
-    monkeypatch.setattr(socket.socket, "connect_ex", guarded_connect_ex)
+    setattr(socket.socket, "connect", guarded_connect)  # noqa: B010 - mypy knows it as a slot
+    setattr(socket.socket, "connect_ex", guarded_connect_ex)  # noqa: B010
+    yield
+    setattr(socket.socket, "connect", connect)  # noqa: B010
+    setattr(socket.socket, "connect_ex", connect_ex)  # noqa: B010
 
 
 @pytest.fixture(autouse=True)
