@@ -48,8 +48,8 @@ def _is_local(address: Any) -> bool:
 
 @pytest.fixture(autouse=True, scope="session")
 def stay_on_this_host() -> Iterator[None]:
-    """A connection that would leave the host fails the test. Set once, below what guards each test: patched and put back
-    in another order than that, the two would leave layers of each other behind."""
+    """A connection that would leave the host fails the test. Set once, below what guards each test: patched and put
+    back in turns, the two would leave layers of each other behind."""
     connect, connect_ex = socket.socket.connect, socket.socket.connect_ex
 
     def guarded_connect(self: socket.socket, address: Any) -> None:
