@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, field
@@ -21,6 +22,15 @@ from gateway.store.mongo.store import MongoStore
 from tests.servers import mongod
 from tests.servers.absent import absent
 from tests.store.sample import conversation, event, message, new_id, queue
+
+# PyMongo leaves a socket to the garbage collector if it is told to close while it connects to a server that is gone.
+pytestmark = pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")
+
+
+@pytest.fixture(autouse=True)
+def sockets_are_collected_here() -> Iterator[None]:
+    yield
+    gc.collect()
 
 
 @pytest.fixture

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import signal
 import sys
 import time
+from collections.abc import Iterator
 
 import pytest
 
@@ -21,6 +23,16 @@ from gateway.store.mongo.store import MongoStore
 from tests.servers import mongod
 from tests.servers.absent import absent
 from tests.store.sample import event, queue
+
+# PyMongo leaves a socket to the garbage collector if it is told to close while it connects to a server that is gone.
+pytestmark = pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")
+
+
+@pytest.fixture(autouse=True)
+def sockets_are_collected_here() -> Iterator[None]:
+    yield
+    gc.collect()
+
 
 DRIVERS = pytest.mark.parametrize("driver", ["pymongo", "motor"])
 
