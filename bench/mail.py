@@ -23,10 +23,12 @@ PATIENCE = 600.0
 
 def measure(full: bool) -> list[Figure]:
     """Both ways in turn, since the machine's speed drifts; each of the gateway's rounds on a new store."""
-    from tests.servers.dovecot import start_dovecot
+    from tests.servers.dovecot import running
 
     count = 5000 if full else 2000
-    dovecot = start_dovecot()
+    dovecot = running()
+    if dovecot is None:
+        raise RuntimeError("the benchmark of mail needs Dovecot: make servers")
     user, other = dovecot.user(), dovecot.user()
     dovecot.fill(user, mails(count, user))
     dovecot.fill(other, mails(WARM, other))
