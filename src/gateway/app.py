@@ -227,7 +227,7 @@ class Gateway:
         workers.keep("feed", feed.run)
         stack.callback(feed.close)
         await feed.ready()
-        workers.keep("directory", lambda: self._follow_directory(feed, directory, dispatcher))
+        workers.keep("directory", lambda: self._follow_directory(feed, directory, dispatcher, intake))
         workers.keep("intake", intake.run)
         workers.keep("dispatch", dispatcher.run)
         if self._connectors:
@@ -248,7 +248,7 @@ class Gateway:
         # The store's threads run Python, too: let the loop have its turn back sooner than after the usual 5 ms.
         sys.setswitchinterval(0.001)
 
-    async def _follow_directory(self, feed: Feed, directory: Directory, dispatcher: Dispatcher) -> None:
+    async def _follow_directory(self, feed: Feed, directory: Directory, dispatcher: Dispatcher, intake: Intake) -> None:
         """Take in other nodes' changes; where events were missed, read everything anew."""
 
         async def handle(event: Event) -> None:
@@ -256,7 +256,12 @@ class Gateway:
             if event.type in ("agent.state", "config.changed"):
                 dispatcher.poke()
 
-        await feed.each(handle, directory.load)
+        async def missed() -> None:
+            intake.people_changed()
+            await directory.catch_up()
+            dispatcher.poke()
+
+        await feed.each(handle, missed)
 
     async def _revoke(self, access: Access, token_id: str) -> None:
         """A store that is down must not spoil the stop: the token ends by itself."""
@@ -279,9 +284,11 @@ class Gateway:
         path = data / "run.json"
 
         def write() -> None:
-            path.unlink(missing_ok=True)
-            with os.fdopen(os.open(path, os.O_CREAT | os.O_WRONLY | os.O_EXCL, 0o600), "w") as file:
+            whole = path.with_suffix(".new")  # renamed when it is whole: nobody reads half of it
+            whole.unlink(missing_ok=True)
+            with os.fdopen(os.open(whole, os.O_CREAT | os.O_WRONLY | os.O_EXCL, 0o600), "w") as file:
                 json.dump({"url": self.address, "token": self.local_token}, file)
+            whole.replace(path)
 
         await asyncio.to_thread(write)
         stack.push_async_callback(asyncio.to_thread, lambda: path.unlink(missing_ok=True))
