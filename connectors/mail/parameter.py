@@ -15,11 +15,13 @@ from connectors.mail.encoded_word import decode_header, unfold
 
 _MAX_PARAMETERS = 200
 _SIMPLE = re.compile(
-    rb'\s*([A-Za-z0-9!#$&^_.+-]+/[A-Za-z0-9!#$&^_.+-]+)\s*((?:;\s*[A-Za-z0-9-]+=(?:"[^"\\\x80-\xff=]*"|[^\s";\\\x80-\xff()=?\']+)\s*)*);?\s*'
+    rb"\s*+([A-Za-z0-9!#$&^_.+-]++/[A-Za-z0-9!#$&^_.+-]++)\s*+"
+    rb'((?:;\s*+[A-Za-z0-9-]++=(?:"[^"\\\x80-\xff=]*+"|[^\s";\\\x80-\xff()=?\']++)\s*+)*+);?\s*+'
 )
 _SIMPLE_PAIR = re.compile(rb';\s*([A-Za-z0-9-]+)=(?:"([^"]*)"|([^\s;]+))')
-_NAME = re.compile(rb"[;\s]*([^\s=;\"]+)\s*=\s*")
-_UNQUOTED_END = re.compile(rb";|\s+[A-Za-z][A-Za-z0-9-]*\*?=")
+_BETWEEN = re.compile(rb"[;\s]*")
+_NAME = re.compile(rb"([^\s=;\"]++)\s*+=\s*+")
+_UNQUOTED_END = re.compile(rb";|(?<!\s)\s++[A-Za-z][A-Za-z0-9-]*+\*?=")
 _TYPE = re.compile(r"\s*\"?\s*([^\s;,\"=]*)")
 _SECTION = re.compile(r"([^*]+)(?:\*(\d{1,4}))?(\*)?\Z")
 
@@ -69,6 +71,8 @@ def _pairs(rest: bytes) -> list[tuple[str, bytes]]:
     found: list[tuple[str, bytes]] = []
     at = 0
     while at < len(rest) and len(found) < _MAX_PARAMETERS:
+        between = _BETWEEN.match(rest, at)  # passed over once: to begin again within a long run of them is quadratic
+        at = between.end() if between is not None else at
         name = _NAME.match(rest, at)
         if name is None:
             semicolon = rest.find(b";", at)

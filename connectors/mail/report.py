@@ -17,13 +17,17 @@ from connectors.mail.structure import parse_fields
 Outcome = Literal["failed", "delayed", "delivered", "relayed", "unknown"]
 
 MAX_RECIPIENTS = 200
+MAX_SKIPPED = 200
+"""Lines of a status report that are no fields; behind so many nothing is sought."""
+MAX_GROUP = 20_000
+"""Bytes of such a block."""
 MAX_REASON = 1000
 MAX_PROSE = 20_000
 
 _STATUS = re.compile(r"(?<![\d.])([245]\.\d{1,3}\.\d{1,3})(?![\d.])")
 _REPLY = re.compile(r"(?<![\d.])([45][0-7]\d)(?=[ \-#:])")
 _RETURNED_ID = re.compile(
-    r"^[>\s]*(?:x-)?(?:original-)?message-id:\s*(?:\n\s+)?<([^<>\s]{3,900})>", re.IGNORECASE | re.MULTILINE
+    r"^[> \t]*+(?:x-)?(?:original-)?message-id:\s*+<([^<>\s]{3,900})>", re.IGNORECASE | re.MULTILINE
 )
 _ADDRESS = re.compile(r"[A-Za-z0-9._%+=/-]{1,64}@[A-Za-z0-9.-]{1,200}\.[A-Za-z]{2,24}")
 _ACTIONS: dict[str, Outcome] = {
@@ -58,9 +62,9 @@ def delivery(mail: Mail) -> Delivery | None:
 def _groups(data: bytes) -> list[dict[str, str]]:
     """The blocks of fields of a status report, the per-message one first."""
     groups: list[dict[str, str]] = []
-    at = 0
-    while at < len(data) and len(groups) < MAX_RECIPIENTS:
-        fields, after = parse_fields(data, at, len(data))
+    at = skipped = 0
+    while at < len(data) and len(groups) < MAX_RECIPIENTS and skipped < MAX_SKIPPED:
+        fields, after = parse_fields(data, at, min(at + MAX_GROUP, len(data)))
         if len(fields):
             groups.append({name: fields.text(name) for name in dict.fromkeys(fields.order)})
         if after <= at:
@@ -68,6 +72,7 @@ def _groups(data: bytes) -> list[dict[str, str]]:
             if line_end < 0:
                 break
             after = line_end + 1
+            skipped += 1
         at = after
     return groups
 
