@@ -55,7 +55,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     allow_networks: tuple[str, ...] = ()
     """Private networks (CIDR) that webhooks, callbacks and fetched addresses may reach; commas in the environment."""
     trusted_proxies: tuple[str, ...] = ()
-    """Networks (CIDR) whose X-Forwarded-For and -Proto are believed."""
+    """Networks (CIDR) whose X-Forwarded-For is believed."""
     intake_pending: Count = 4096
     """Messages that may wait for their commit; above: 503 with Retry-After."""
     intake_batch: Count = 256
@@ -73,7 +73,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     @property
     def store_url(self) -> str:
-        return self.store or f"sqlite:///{self.data_dir / 'omnigate.db'}"
+        return self.store or "sqlite:///omnigate.db"  # in the data folder
 
     @property
     def host_port(self) -> tuple[str, int]:

@@ -20,13 +20,21 @@ import pytest
 pytestmark = pytest.mark.timeout(120)
 
 
-def omnigate(data: Path, *arguments: str, code: int = 0, given: str | None = None, **environment: str) -> str:
+def omnigate(
+    data: Path,
+    *arguments: str,
+    code: int = 0,
+    given: str | None = None,
+    cwd: Path | None = None,
+    **environment: str,
+) -> str:
     """Run it; gives what it printed, stderr after stdout."""
     kept = {key: value for key, value in os.environ.items() if not key.startswith("OMNIGATE_")}
     done = subprocess.run(
         [sys.executable, "-m", "gateway", *arguments],
         env={**kept, "OMNIGATE_DATA": str(data), **environment},
         input=given,
+        cwd=cwd,
         capture_output=True,
         text=True,
         check=False,
@@ -192,6 +200,13 @@ def test_backup_of_a_running_gateway_restored_elsewhere(tmp_path: Path) -> None:
     assert "is not an Omnigate archive" in omnigate(tmp_path / "third", "restore", str(again / "secret.key"), code=2)
 
 
+def test_a_data_folder_named_from_where_one_stands(tmp_path: Path) -> None:
+    here = Path("data")
+    omnigate(here, "inbox", "add", "api", "shop", cwd=tmp_path)
+    assert (tmp_path / "data" / "omnigate.db").is_file()
+    assert "queues" in omnigate(here, "backup", "--to", "backup.zip", cwd=tmp_path)
+
+
 def test_copy_to_the_other_engine(tmp_path: Path, mongodb_url: str) -> None:
     data = tmp_path / "data"
     omnigate(data, "inbox", "add", "api", "shop")
@@ -217,7 +232,7 @@ def test_two_gateways_cannot_share_an_embedded_store(tmp_path: Path) -> None:
 def test_a_wrong_setting_is_one_clear_line(
     tmp_path: Path, arguments: tuple[str, ...], environment: dict[str, str], says: str
 ) -> None:
-    said = omnigate(tmp_path, *arguments, code=2, **environment)
+    said = omnigate(tmp_path, *arguments, code=2, cwd=None, given=None, **environment)
     assert says in said
     assert len(said.strip().splitlines()) == 1
 

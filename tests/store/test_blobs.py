@@ -5,7 +5,10 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import os
+import time
+from pathlib import Path
 
+from gateway.store.blobs import LEFT_SECONDS, LocalBlobs
 from gateway.store.contract import Store
 
 
@@ -44,3 +47,15 @@ async def test_a_name_is_no_path(store: Store) -> None:
 async def test_names_are_all_names(store: Store) -> None:
     made = {await store.blobs.put(os.urandom(20)) for _ in range(30)}
     assert made <= {name async for name in store.blobs.names()}
+
+
+async def test_opening_removes_what_a_crash_left_and_not_what_is_being_written(tmp_path: Path) -> None:
+    incoming = tmp_path / "incoming"
+    incoming.mkdir()
+    left, fresh = incoming / "left", incoming / "fresh"
+    for file in (left, fresh):
+        file.write_bytes(b"half")
+    os.utime(left, times=(0, time.time() - LEFT_SECONDS - 60))
+    await LocalBlobs(tmp_path).open()  # as a backup does beside a running gateway
+    assert not left.exists()
+    assert fresh.exists()

@@ -208,6 +208,7 @@ async def test_half_written_attachments_are_thrown_away(path: Path) -> None:
     left = path.parent / "blobs" / "incoming" / "0123.half"
     left.parent.mkdir(parents=True)
     left.write_bytes(b"half")
+    os.utime(left, times=(0, 0))
     store = SqliteStore(path, SystemClock())
     await store.open()
     assert not left.exists()

@@ -72,7 +72,7 @@ def _source(chosen: Settings, folder: Path) -> Store:
     url = chosen.store_url
     if not url.startswith("sqlite:///"):
         return open_store(url, chosen.data_dir, SystemClock(), mongo_driver=chosen.mongo_driver)
-    path = Path(url.removeprefix("sqlite:///"))
+    path = chosen.data_dir / url.removeprefix("sqlite:///")
     if not path.exists():
         raise Refused(Problem("--store", f"there is no {path}"))
     copied = folder / "omnigate.db"

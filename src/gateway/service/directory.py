@@ -78,6 +78,14 @@ class Directory:
         self._index()
         await self._load_rules()
 
+    async def catch_up(self) -> None:
+        """Read everything anew after changes were missed, and tell the listeners of every inbox there is or was."""
+        known = set(self.inboxes)
+        await self.load()
+        for id in known | self.inboxes.keys():
+            for listener in self._listeners:
+                listener(INBOXES.name, id)
+
     def on_change(self, listener: Listener) -> None:
         """Call the listener after each change; it must return at once."""
         self._listeners.append(listener)
@@ -122,11 +130,6 @@ class Directory:
         known = self.states.get(state.id)
         if known is None or known.version < state.version:
             self.states[state.id] = state
-
-    def drop_states(self, ids: list[str]) -> None:
-        """Forget states that turned out to be stale; `state_of` then gives the unstored default until reloaded."""
-        for id in ids:
-            self.states.pop(id, None)
 
     def state_of(self, agent_id: str) -> AgentState:
         """The agent's state; an agent who never came on is offline."""

@@ -7,6 +7,7 @@ import hashlib
 import os
 import re
 import secrets
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -16,6 +17,8 @@ from gateway.store.contract import Blobs
 
 _NAME = re.compile(r"[0-9a-f]{64}")
 _INCOMING = "incoming"
+LEFT_SECONDS = 3600
+"""No attachment takes so long to be written."""
 
 
 def _sync_folder(folder: Path) -> None:
@@ -35,7 +38,8 @@ class LocalBlobs(Blobs):
         self._root = root
 
     async def open(self) -> None:
-        """Make the folder; throw away what a crash left half written. One process at a time uses a folder."""
+        """Make the folder; throw away what a crash left half written, but nothing that may be being written: a backup
+        reads the folder of a running gateway."""
         await asyncio.to_thread(self._open)
 
     async def put(self, data: bytes) -> str:
@@ -63,8 +67,10 @@ class LocalBlobs(Blobs):
             self._root.mkdir(mode=0o700, parents=True, exist_ok=True)  # for nobody else's eyes
             incoming = self._root / _INCOMING
             incoming.mkdir(exist_ok=True)
+            old = time.time() - LEFT_SECONDS
             for left in incoming.iterdir():
-                left.unlink(missing_ok=True)
+                if left.stat().st_mtime < old:
+                    left.unlink(missing_ok=True)
         except OSError as error:
             raise StoreUnavailable(f"{self._root} cannot be used for attachments: {error.strerror}") from error
 

@@ -150,7 +150,8 @@ class Store(ABC):
     @abstractmethod
     async def commit(self, batch: Batch) -> str:
         """Write all or nothing, durably (SQLite: fsynced WAL; MongoDB: majority, journaled). Returns a cursor at or
-        after the batch's events. Raises Duplicate, Conflict, Fenced or StoreUnavailable; then nothing was written.
+        after the batch's events. Raises Duplicate, Conflict or Fenced, and then nothing was written; or
+        StoreUnavailable, after which it may have been, if the line broke in the commit.
 
         Batches that are committed concurrently may share a transaction; none fails because of another."""
 
