@@ -14,7 +14,7 @@ from typing import Any
 
 from gateway.model.conversation import PRIORITY_RANK
 from gateway.routing.facts import Facts, Previous, QueueLoad
-from gateway.routing.fields import ATTRIBUTES, FIELDS, Field, Kind, find_field, queue_of, suggest_field
+from gateway.routing.fields import ATTRIBUTES, Field, Kind, find_field, queue_of, suggest_field
 from gateway.routing.names import Names
 from gateway.routing.report import MAX_TEXT, Report
 from gateway.routing.rule import Example
@@ -206,7 +206,3 @@ def _value(field: Field, node: Node, report: Report) -> Any:
             return node.plain()
         case _:
             return report.text(node, field.name, limit=MAX_TEXT * 10, empty=True)
-
-
-GIVABLE = [name for name in FIELDS if name not in _DERIVED]
-"""Fields a `given` can set by their own name; besides `at`, contact.attributes.NAME and queues.NAME.…"""

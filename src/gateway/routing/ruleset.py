@@ -43,11 +43,6 @@ class RuleSet:
         """Whether any condition asks how queues stand: if not, Facts.queues can stay empty."""
         return any(name.startswith("queues.") for name in self.reads)
 
-    @property
-    def reads_previous(self) -> bool:
-        """Whether any condition asks for previous values: if not, Facts.previous can stay None."""
-        return any(name.startswith("previous.") for name in self.reads)
-
 
 def hash_of(files: Sequence[tuple[str, str]]) -> str:
     """SHA-256 (hex) over names and texts."""

@@ -18,7 +18,6 @@ from gateway.connector import Capabilities, File
 from gateway.content.cards import mask_cards
 from gateway.errors import Clash, Conflict, Denied, Duplicate, NotFound, Problem, Refused
 from gateway.model.access import Actor
-from gateway.model.contact import Contact, Identity
 from gateway.model.conversation import Conversation, Priority, Status
 from gateway.model.decision import Decision
 from gateway.model.document import Clock, Ids
@@ -37,7 +36,7 @@ from gateway.service.outbox.status import view
 from gateway.service.ownership import change_owner, free_points, released
 from gateway.service.recent import Recent
 from gateway.store.batch import Batch
-from gateway.store.collection import AGENT_STATES, CONTACTS, CONVERSATIONS, DECISIONS, DELIVERIES, IDENTITIES, MESSAGES
+from gateway.store.collection import AGENT_STATES, CONVERSATIONS, DECISIONS, DELIVERIES, MESSAGES
 from gateway.store.contract import Range, Store
 
 T = TypeVar("T")
@@ -311,13 +310,6 @@ class Conversations:
         if page.items:
             self._dispatcher.poke()
         return len(page.items)
-
-    async def contact_of(self, conversation: Conversation) -> tuple[Contact | None, Identity | None]:
-        """Whose it is, and the address answers go to."""
-        return (
-            await self._store.get(CONTACTS, conversation.contact_id),
-            await self._store.get(IDENTITIES, conversation.identity_id),
-        )
 
     # one try
 

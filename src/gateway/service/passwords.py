@@ -41,10 +41,6 @@ class Passwords:
         right = await self._work(self._matches, known or self._decoy, password)
         return right and bool(known)
 
-    def outdated(self, known: str) -> bool:
-        """Whether the hash was made with weaker parameters than today's."""
-        return self._hasher.check_needs_rehash(known)
-
     def _matches(self, known: str, password: str) -> bool:
         try:
             return self._hasher.verify(known, password)
