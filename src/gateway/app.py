@@ -133,7 +133,14 @@ class Gateway:
             rules=rules,
         )
         self.first_password = await first_start.prepare(
-            directory, access, config, rules, email=settings.admin_email, password=settings.admin_password
+            store,
+            directory,
+            access,
+            config,
+            rules,
+            node=self.node,
+            email=settings.admin_email,
+            password=settings.admin_password,
         )
         guard = Guard(allow=settings.allow_networks)
         fetcher = Fetcher(guard)

@@ -10,15 +10,16 @@ import pytest
 
 from .program import World, world
 
+# What happens while the gateway and the inbox are first made does not count here: hence the higher numbers.
 POINTS = (
     "store.blob.before:3",
     "store.blob.after:3",
     "intake.prepare.after:25",
     "intake.commit.before:6",
     "intake.commit.after:6",
-    "store.commit.before:20",
-    "store.commit.middle:20",
-    "store.commit.after:20",
+    "store.commit.before:35",
+    "store.commit.middle:35",
+    "store.commit.after:35",
     "outbox.claim.before:4",
     "outbox.claim.after:4",
     "outbox.send.before:4",
@@ -30,14 +31,23 @@ REPLIES = 14
 WORKERS = 8
 
 
-@pytest.fixture(params=["sqlite", "mongo"])
-def store(request: pytest.FixtureRequest) -> str:
-    return "" if request.param == "sqlite" else str(request.getfixturevalue("mongodb_url"))
+# A killed client's transaction and leases hold others up for seconds on MongoDB: there, the points that matter most.
+ON_MONGODB = ("intake.commit.before:6", "intake.commit.after:6", "store.commit.middle:35", "outbox.send.after:4")
 
 
 @pytest.mark.timeout(120)
 @pytest.mark.parametrize("point", POINTS)
-async def test_killed_at(point: str, store: str, tmp_path: Path) -> None:
+async def test_killed_at(point: str, tmp_path: Path) -> None:
+    await killed(point, "", tmp_path)
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("point", ON_MONGODB)
+async def test_killed_at_on_mongodb(point: str, mongodb_url: str, tmp_path: Path) -> None:
+    await killed(point, mongodb_url, tmp_path)
+
+
+async def killed(point: str, store: str, tmp_path: Path) -> None:
     async with world(tmp_path, store, point) as it:
         await load(it)
         assert it.program.kills == 1, "the fault point was not reached"

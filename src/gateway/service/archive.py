@@ -17,6 +17,7 @@ import msgspec
 
 from gateway.errors import Problem, Refused
 from gateway.model.document import Clock, Document
+from gateway.service.first_start import mark
 from gateway.store.batch import Batch
 from gateway.store.collection import CHECKPOINTS, COLLECTIONS, Collection
 from gateway.store.contract import SCHEMA_VERSION, Store
@@ -95,6 +96,7 @@ async def restore(store: Store, path: Path) -> dict[str, int]:
             elif name.endswith(".jsonl") and name.removesuffix(".jsonl") in BY_NAME:
                 collection = BY_NAME[name.removesuffix(".jsonl")]
                 counts[collection.name] = await _restore_collection(store, archive, name, collection)
+    await mark(store)
     return counts
 
 
@@ -135,6 +137,7 @@ async def copy(source: Store, target: Store) -> dict[str, int]:
                 batch.load(collection, document)
             await target.commit(batch)
             counts[collection.name] = counts.get(collection.name, 0) + len(page)
+    await mark(target)
     return counts
 
 

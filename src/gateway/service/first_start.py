@@ -15,33 +15,74 @@ from gateway.service.access import Access
 from gateway.service.config import Config
 from gateway.service.directory import DEFAULT_QUEUE, Directory
 from gateway.service.rules import Rules
+from gateway.store.batch import Batch, Lease
+from gateway.store.collection import CHECKPOINTS, Checkpoint
+from gateway.store.contract import Store
+
+MARK = "first_start"
+LEASE_SECONDS = 30.0
 
 log = structlog.get_logger("first_start")
 
 
 async def prepare(
-    directory: Directory, access: Access, config: Config, rules: Rules, *, email: str, password: str
+    store: Store,
+    directory: Directory,
+    access: Access,
+    config: Config,
+    rules: Rules,
+    *,
+    node: str,
+    email: str,
+    password: str,
 ) -> str | None:
     """Make what an empty store lacks; on a store in use, only see that there is an admin.
 
-    Returns the admin's password if one was made up, which is then shown once.
+    Of several nodes that start at once one does it, and the others wait. Each step looks for what it makes, and a mark
+    is left after the last: a start that was killed half-way is gone on with by the next. Returns the admin's password
+    if one was made up, which is then shown once.
     """
-    made_up = await access.ensure_admin(email, password or None)
-    if directory.queues:
+    lease: Lease | None = None
+    while lease is None:
+        lease = (await store.acquire([MARK], node, LEASE_SECONDS)).get(MARK)
+        if lease is None:
+            await asyncio.sleep(0.2)
+    try:
+        await directory.load()
+        made_up = await access.ensure_admin(email, password or None)
+        if await store.get(CHECKPOINTS, MARK) is None:
+            await _make(directory, config, rules)
+            await mark(store)
         return made_up
-    support = await config.queues.create(SYSTEM, {"name": DEFAULT_QUEUE})
-    await config.queues.create(SYSTEM, {"name": "bot", "type": "bot", "fallback_queue_id": support.id})
-    await config.inboxes.create(SYSTEM, kind="api", name="app", settings={})
+    finally:
+        await store.release([lease])
+
+
+async def mark(store: Store) -> None:
+    """From now on the store counts as in use: what somebody removes from it stays removed."""
+    batch = Batch()
+    batch.load(CHECKPOINTS, Checkpoint(id=MARK, version=1, cursor=""))
+    await store.commit(batch)
+
+
+async def _make(directory: Directory, config: Config, rules: Rules) -> None:
+    support = directory.queue_by_name(DEFAULT_QUEUE)
+    if support is None:
+        support = await config.queues.create(SYSTEM, {"name": DEFAULT_QUEUE})
+    if directory.queue_by_name("bot") is None:
+        await config.queues.create(SYSTEM, {"name": "bot", "type": "bot", "fallback_queue_id": support.id})
+    if not any(inbox.name == "app" for inbox in directory.inboxes.values()):
+        await config.inboxes.create(SYSTEM, kind="api", name="app", settings={})
     files = await asyncio.to_thread(rule_files)
-    if files:
+    if not files or await rules.live() is not None:
+        return
+    try:
         for name in await asyncio.to_thread(_queues_named, files):
             if directory.queue_by_name(name) is None:
                 await config.queues.create(SYSTEM, {"name": name, "fallback_queue_id": support.id, "sample": True})
-        try:
-            await rules.publish(tuple(files), SYSTEM, note="the rules that came with Omnigate")
-        except Refused as error:  # somebody's own files beside the program: say so, and start all the same
-            log.warning("rules.not_published", problems=[message for _, message in error.problems][:5])
-    return made_up
+        await rules.publish(tuple(files), SYSTEM, note="the rules that came with Omnigate")
+    except Refused as error:  # somebody's own files beside the program: say so, and start all the same
+        log.warning("rules.not_published", problems=[message for _, message in error.problems][:5])
 
 
 def _queues_named(files: list[tuple[str, str]]) -> list[str]:
