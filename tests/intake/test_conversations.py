@@ -270,3 +270,32 @@ async def test_naming_who_has_it_already_changes_nothing(desk: Desk) -> None:
     count = await desk.store.count(DECISIONS)
     assert await desk.conversations.update(said.conversation_id, kim, Changes(assignee="kim@example.org")) == before
     assert await desk.store.count(DECISIONS) == count
+
+
+# letting go
+
+
+async def test_who_is_disabled_lets_go_of_everything(desk: Desk) -> None:
+    kim = await desk.add_agent("kim")
+    await desk.online(kim)
+    said = await desk.say("hello")
+    assert (await conversation(desk, said.conversation_id)).assignee_id == "kim"
+    assert await desk.conversations.let_go_of_all("kim") == 1
+    free = await conversation(desk, said.conversation_id)
+    assert (free.assignee_id, free.preferred_agent_id) == (None, None)
+    assert free.queued_at is not None
+    assert await load(desk, "kim") == 0
+    assert desk.directory.state_of("kim").presence == "offline"
+
+
+async def test_what_is_snoozed_is_offered_to_nobody_when_it_is_moved(desk: Desk) -> None:
+    boss = await desk.add_agent("boss", role="supervisor", capacity=0)
+    kim = await desk.add_agent("kim")
+    await desk.add_queue("money")
+    said = await desk.say("hello")
+    until = desk.clock.now() + timedelta(hours=2)
+    await desk.conversations.update(said.conversation_id, boss, Changes(snoozed_until=until))
+    await desk.conversations.transfer(said.conversation_id, boss, queue="money")
+    await desk.online(kim)
+    moved = await conversation(desk, said.conversation_id)
+    assert (moved.status, moved.queued_at, moved.assignee_id) == ("snoozed", None, None)

@@ -351,3 +351,10 @@ async def test_a_rule_that_closes_gives_it_to_nobody(desk: Desk) -> None:
     state = await desk.store.get(AGENT_STATES, "kim")
     assert state is not None
     assert state.assigned_count == 0
+
+
+async def test_answers_go_to_the_customer_also_when_somebody_else_joins_the_thread(desk: Desk) -> None:
+    first = await mail(desk, "a", "anna@example.org")
+    before = await conversation(desk, first)
+    assert await mail(desk, "b", "stranger@example.net", keys=("a",)) == first
+    assert (await conversation(desk, first)).identity_id == before.identity_id

@@ -17,7 +17,7 @@ from msgspec.structs import replace
 from gateway.connector import Capabilities, File
 from gateway.content.cards import mask_cards
 from gateway.errors import Clash, Conflict, Denied, Duplicate, NotFound, Problem, Refused
-from gateway.model.access import Actor
+from gateway.model.access import SYSTEM, Actor
 from gateway.model.conversation import Conversation, Priority, Status
 from gateway.model.decision import Decision
 from gateway.model.document import Clock, Ids
@@ -234,14 +234,33 @@ class Conversations:
                 raise Clash("nobody has this conversation", "assignee")
             _own_or_supervise(actor, before)
             # Released on purpose: do not hand it straight back to the same person.
-            after = replace(released(before), preferred_agent_id=None, queued_at=turn.now, updated_at=turn.now)
-            stored = self._put(turn, before, after)
+            after = replace(released(before), preferred_agent_id=None, queued_at=_queued(before, turn.now))
+            stored = self._put(turn, before, replace(after, updated_at=turn.now))
             self._explain(turn, stored, actor, f"released by {actor.name}")
             return stored
 
         conversation = await self._change(id, actor, attempt)
         self._dispatcher.poke()
         return conversation
+
+    async def let_go_of_all(self, agent_id: str) -> int:
+        """The agent is disabled: they go offline, and what they have goes back to its queues; returns how many."""
+        await self._dispatcher.set_presence(agent_id, "offline", SYSTEM)
+        state = await self._store.get(AGENT_STATES, agent_id)
+        held = state.held if state is not None else ()
+
+        async def attempt(turn: Turn) -> None:
+            before = turn.conversation
+            if before.assignee_id != agent_id:
+                return
+            after = replace(released(before), preferred_agent_id=None, queued_at=_queued(before, turn.now))
+            stored = self._put(turn, before, replace(after, updated_at=turn.now))
+            self._explain(turn, stored, SYSTEM, f"{self._name(agent_id)} was disabled")
+
+        for hold in held:
+            await self._retry(hold.conversation_id, attempt)
+        self._dispatcher.poke()
+        return len(held)
 
     async def transfer(
         self, id: str, actor: Actor, *, queue: str | None = None, agent: str | None = None, note: str = ""
@@ -386,11 +405,10 @@ class Conversations:
 
     def _to_queue(self, turn: Turn, before: Conversation, wanted: Queue, actor: Actor) -> Conversation:
         queue, moved = self._resolved(wanted, turn.now)
-        waits = before.status != "resolved"
         after = replace(
             released(before),
             queue_id=queue.id,
-            queued_at=turn.now if waits else None,
+            queued_at=_queued(before, turn.now),
             updated_at=turn.now,
         )
         stored = self._put(turn, before, after)
@@ -555,6 +573,11 @@ class Conversations:
 
 def _moved(wanted: Queue, actor: Actor, elsewhere: str) -> str:
     return "; ".join(filter(None, (f"moved to {wanted.name} by {actor.name}", elsewhere)))
+
+
+def _queued(conversation: Conversation, now: datetime) -> datetime | None:
+    """Since when it waits for an agent, once it has none: what is snoozed, pending or resolved waits for nobody."""
+    return now if conversation.status == "open" else None
 
 
 def _author(actor: Actor) -> Author:

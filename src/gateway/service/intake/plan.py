@@ -106,7 +106,8 @@ class Planner:
         conversation = replace(
             conversation,
             status="open",
-            identity_id=situation.identity.id,
+            # Another person who joins a thread (anyone can who knows a Message-ID) does not turn our answers to them.
+            identity_id=situation.identity.id if contact.id == conversation.contact_id else conversation.identity_id,
             snoozed_until=None,
             resolved_at=None if event == "reopened" else conversation.resolved_at,
             reopened=conversation.reopened + (event == "reopened"),

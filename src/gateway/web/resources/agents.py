@@ -127,6 +127,8 @@ async def update_agent(call: Call[AgentPatch, None]) -> AgentView:
     made = await call.services.config.agents.update(
         call.actor, call.id, fields, password=password, reset_totp=totp is False, expect=call.expected_version()
     )
+    if not made.enabled:
+        await call.services.conversations.let_go_of_all(made.id)
     return agent_view(call.services, made)
 
 
