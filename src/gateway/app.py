@@ -252,8 +252,8 @@ class Gateway:
         gc.collect()
         gc.freeze()
         gc.set_threshold(50_000, 20, 20)
-        # The store's threads run Python, too: let the loop have its turn back sooner than after the usual 5 ms.
-        sys.setswitchinterval(0.001)
+        # The store's threads run Python, too: each has its turn sooner than after the usual 5 ms.
+        sys.setswitchinterval(0.0005)
 
     async def _follow_directory(self, feed: Feed, directory: Directory, dispatcher: Dispatcher, intake: Intake) -> None:
         """Take in other nodes' changes; where events were missed, read everything anew."""

@@ -42,6 +42,9 @@ ATTEMPTS = 6
 ASK_FIRST = timedelta(seconds=30)
 """How long each batch looks for repeats before it is decided, after one was found out by the store."""
 
+SPLIT_FROM = 16
+"""Fewer are not worth two commits."""
+
 GATHERING_TURNS = 3
 """Turns of the loop from a readable socket to a message that waits: read, handle, hand over."""
 
@@ -156,13 +159,21 @@ class Intake:
                 while True:
                     await self._ahead.acquire()
                     await self._worth_a_commit()
-                    taken, self._pending = self._pending[: self._max_batch], self._pending[self._max_batch :]
+                    size = self._size()
+                    taken, self._pending = self._pending[:size], self._pending[size:]
                     self._under_way += len(taken)
                     prepared = await self._prepare(taken, ahead=True)
                     group.create_task(self._finish(prepared, taken))
         finally:
             for arrival in self._pending:
                 arrival.done.cancel()
+
+    def _size(self) -> int:
+        """How many to take. Of many that came at once half: the other half is decided while these are committed, and
+        from then on the two take turns, so that neither the loop nor the disk waits for the other."""
+        if self._under_way or len(self._pending) < SPLIT_FROM:
+            return self._max_batch
+        return min(self._max_batch, (len(self._pending) + 1) // 2)
 
     async def _worth_a_commit(self) -> None:
         """Wait for messages. While a commit is under way, wait for about as many as it has, or for its end: a batch
