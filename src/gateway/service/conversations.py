@@ -21,7 +21,7 @@ from gateway.model.access import SYSTEM, Actor
 from gateway.model.conversation import Conversation, Priority, Status
 from gateway.model.decision import Decision
 from gateway.model.document import Clock, Ids
-from gateway.model.message import Attachment, Author, Message
+from gateway.model.message import Attachment, Author, Direction, Message
 from gateway.model.team import ROLE_RANK, AgentState, Queue
 from gateway.routing import sla
 from gateway.routing.capacity import points_for, used
@@ -144,19 +144,8 @@ class Conversations:
 
         async def attempt(turn: Turn) -> Message:
             before = turn.conversation
-            message = Message(
-                id=message_id,
-                inbox_id=before.inbox_id,
-                conversation_id=before.id,
-                direction="out",
-                author=_author(actor),
-                text=text,
-                html=html,
-                subject=before.subject or None,
-                attachments=attachments,
-                masked_text=mask_cards(text),
-                created_at=turn.now,
-            )
+            message = _written(turn, message_id, "out", actor, text, attachments)
+            message = replace(message, html=html, subject=before.subject or None)
             delivery = new_delivery(message, before, channel, now=turn.now)
             message = replace(message, delivery=view(delivery))
             after = replace(
@@ -192,17 +181,7 @@ class Conversations:
 
         async def attempt(turn: Turn) -> Message:
             before = turn.conversation
-            message = Message(
-                id=message_id,
-                inbox_id=before.inbox_id,
-                conversation_id=before.id,
-                direction="note",
-                author=_author(actor),
-                text=text,
-                attachments=attachments,
-                masked_text=mask_cards(text),
-                created_at=turn.now,
-            )
+            message = _written(turn, message_id, "note", actor, text, attachments)
             after = replace(before, message_count=before.message_count + 1, updated_at=turn.now)
             stored = turn.batch.insert(MESSAGES, message)
             self._put(turn, before, after)
@@ -525,16 +504,7 @@ class Conversations:
         return taken
 
     def _with_note(self, turn: Turn, conversation: Conversation, actor: Actor, text: str) -> Conversation:
-        message = Message(
-            id=self._ids(),
-            inbox_id=conversation.inbox_id,
-            conversation_id=conversation.id,
-            direction="note",
-            author=_author(actor),
-            text=text,
-            masked_text=mask_cards(text),
-            created_at=turn.now,
-        )
+        message = _written(turn, self._ids(), "note", actor, text)
         turn.batch.emit(message_created(turn.batch.insert(MESSAGES, message), conversation))
         return replace(conversation, message_count=conversation.message_count + 1)
 
@@ -573,6 +543,23 @@ class Conversations:
 
 def _moved(wanted: Queue, actor: Actor, elsewhere: str) -> str:
     return "; ".join(filter(None, (f"moved to {wanted.name} by {actor.name}", elsewhere)))
+
+
+def _written(
+    turn: Turn, id: str, direction: Direction, actor: Actor, text: str, attachments: tuple[Attachment, ...] = ()
+) -> Message:
+    """What the actor writes in the turn's conversation."""
+    return Message(
+        id=id,
+        inbox_id=turn.conversation.inbox_id,
+        conversation_id=turn.conversation.id,
+        direction=direction,
+        author=_author(actor),
+        text=text,
+        attachments=attachments,
+        masked_text=mask_cards(text),
+        created_at=turn.now,
+    )
 
 
 def _queued(conversation: Conversation, now: datetime) -> datetime | None:
